@@ -1,0 +1,107 @@
+"""The glossary as code: every quantity that may stand in a record, with its base unit and sign.
+
+Decides names (pvlib's nomenclature where it has one), units, physical limits and accepted aliases.
+Leaves to others: device scaling (``firmware_bridge``), conversion at the rim (``units``), and
+whether a value within the limits is believable at this moment (plausibility is a device matter).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import ContractError
+
+Behaviour = Literal["instant", "counter", "state"]
+"""``instant``: sampled, averaged over an interval; ``counter``: never decreasing, differenced over
+an interval; ``state``: last value counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One measurable thing; ``lowest`` and ``highest`` limit the physically possible, base unit."""
+
+    name: str
+    unit: str
+    lowest: float
+    highest: float
+    meaning: str
+    behaviour: Behaviour = "instant"
+    aliases: tuple[str, ...] = ()
+
+
+_MEGA = 1e6
+_GIGA = 1e9
+
+_ALL = (
+    # irradiance and weather
+    Quantity("ghi", "W/m2", -20, 2000, "global horizontal irradiance"),
+    Quantity("dni", "W/m2", -20, 1500, "direct normal irradiance"),
+    Quantity("dhi", "W/m2", -20, 1500, "diffuse horizontal irradiance"),
+    Quantity("poa_global", "W/m2", -20, 2200, "total irradiance in the plane of the array"),
+    Quantity("temp_air", "degC", -80, 70, "ambient air temperature", aliases=("temperature",)),
+    Quantity("temp_cell", "degC", -80, 150, "photovoltaic cell temperature"),
+    Quantity("temp_module", "degC", -80, 150, "temperature of the back of a module"),
+    Quantity("wind_speed", "m/s", 0, 120, "wind speed at 10 m or as measured on site"),
+    Quantity("wind_direction", "deg", 0, 360, "where the wind comes from, clockwise from north"),
+    Quantity("relative_humidity", "%", 0, 110, "relative humidity of the air"),
+    Quantity("pressure", "Pa", 40_000, 115_000, "air pressure at the station, not at sea level"),
+    Quantity("cloud_cover", "%", 0, 100, "share of the sky covered by cloud"),
+    Quantity("precipitable_water", "mm", 0, 120, "water in the air column"),
+    # inverter
+    Quantity("ac_power", "W", -_MEGA, _GIGA, "active power of the inverter; generation positive"),
+    Quantity("dc_power", "W", -_MEGA, _GIGA, "power from the array into the inverter"),
+    Quantity("ac_voltage", "V", 0, 50_000, "phase to neutral voltage, mean over the phases"),
+    Quantity("ac_current", "A", -50_000, 50_000, "AC current, sum over the phases"),
+    Quantity("dc_voltage", "V", 0, 5_000, "voltage of the array at the inverter"),
+    Quantity("dc_current", "A", -50_000, 50_000, "current of the array into the inverter"),
+    Quantity("frequency", "Hz", 0, 100, "grid frequency"),
+    Quantity(
+        "reactive_power", "var", -_GIGA, _GIGA, "reactive power; injected (capacitive) positive"
+    ),
+    Quantity("apparent_power", "VA", 0, _GIGA, "apparent power"),
+    Quantity("power_factor", "1", -1, 1, "active over apparent power"),
+    Quantity("ac_energy", "Wh", 0, 1e15, "energy generated since commissioning", "counter"),
+    Quantity("temp_inverter", "degC", -80, 200, "temperature inside the inverter cabinet"),
+    Quantity("inverter_state", "1", 0, 65_535, "operating state, SunSpec St codes", "state"),
+    # connection point and load
+    Quantity("grid_power", "W", -_GIGA, _GIGA, "power at the connection point; import positive"),
+    Quantity("load_power", "W", -_MEGA, _GIGA, "what the site consumes; consumption positive"),
+    Quantity("grid_import_energy", "Wh", 0, 1e15, "energy bought since commissioning", "counter"),
+    Quantity("grid_export_energy", "Wh", 0, 1e15, "energy sold since commissioning", "counter"),
+    # battery: places kept, nothing reads them yet
+    Quantity("battery_power", "W", -_GIGA, _GIGA, "battery power; discharge positive"),
+    Quantity("battery_soc", "%", 0, 100, "state of charge", "state"),
+    Quantity(
+        "battery_charge_energy", "Wh", 0, 1e15, "energy charged since commissioning", "counter"
+    ),
+    Quantity(
+        "battery_discharge_energy",
+        "Wh",
+        0,
+        1e15,
+        "energy given back since commissioning",
+        "counter",
+    ),
+    # tariff: places kept
+    Quantity(
+        "tariff_import", "1/kWh", -1e4, 1e4, "price of bought energy, currency of the site", "state"
+    ),
+    Quantity(
+        "tariff_export", "1/kWh", -1e4, 1e4, "price of sold energy, currency of the site", "state"
+    ),
+)
+
+QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
+"""Every quantity by its name."""
+
+ALIASES: dict[str, str] = {alias: quantity.name for quantity in _ALL for alias in quantity.aliases}
+"""Names accepted from plain devices, and what they stand for."""
+
+
+def quantity(name: str) -> Quantity:
+    """Return the quantity called ``name`` (no aliases). Raises ``ContractError`` if unknown."""
+    try:
+        return QUANTITIES[name]
+    except KeyError:
+        raise ContractError(f"unknown quantity {name!r}; see docs/NOMENCLATURE.md") from None

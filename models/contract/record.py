@@ -1,0 +1,75 @@
+"""A record: what one poll of one device gave, value by value, each with its quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .checks import finite_number
+from .errors import ContractError
+from .quantities import quantity
+from .timestamps import Instant, check_instant
+from .topics import check_identifier
+
+
+class Quality(StrEnum):
+    """How far a value may be believed. Only ``GOOD`` values train models."""
+
+    GOOD = "good"
+    SUSPECT = "suspect"
+    """Outside what is plausible; stored, shown, never trained on."""
+    MISSING = "missing"
+    """Asked for and not received."""
+    ASLEEP = "asleep"
+    """The device is off because it is night."""
+    CURTAILED = "curtailed"
+    """True, but held down on purpose."""
+    CLIPPED = "clipped"
+    """True, but at the inverter's limit."""
+
+
+WITHOUT_VALUE = frozenset({Quality.MISSING, Quality.ASLEEP})
+"""Qualities that may stand without a value (and, for ``MISSING``, only without one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value in base units and its quality; ``value`` is None when there is none.
+
+    Any finite real number is taken and kept as a float, so that one value has one text.
+    """
+
+    value: float | None
+    quality: Quality = Quality.GOOD
+
+    def __post_init__(self) -> None:
+        if self.value is None:
+            if self.quality not in WITHOUT_VALUE:
+                raise ContractError(f"a {self.quality.value} reading needs a value")
+            return
+        if self.quality is Quality.MISSING:
+            raise ContractError("a missing reading has no value")
+        object.__setattr__(self, "value", finite_number(self.value))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One poll of one device. ``readings`` maps quantity names to readings; it is never empty."""
+
+    device: str
+    measured_at: Instant
+    readings: Mapping[str, Reading]
+
+    def __post_init__(self) -> None:
+        check_identifier(self.device)
+        check_instant(self.measured_at)
+        if not self.readings:
+            raise ContractError(f"record of {self.device} holds no readings")
+        for name in self.readings:
+            quantity(name)
+
+    def value(self, name: str) -> float | None:
+        """Value of quantity ``name`` if it is there and good, else None."""
+        reading = self.readings.get(name)
+        return reading.value if reading is not None and reading.quality is Quality.GOOD else None

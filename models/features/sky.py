@@ -1,0 +1,94 @@
+"""The cloudless yardstick of one site over a run of 15-minute intervals.
+
+Computed once per series and used by features, baselines and forecasters alike, so that a clear-sky
+index means the same everywhere. The sun is taken at the middle of each interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.contract.timestamps import STEP_MS, STEPS_PER_DAY, Instant
+
+from .clearsky import clearsky_ac_power, clearsky_poa, simplified_solis
+from .site import FloatArray, IntArray, Site
+from .solar_geometry import (
+    SolarPosition,
+    air_mass,
+    aoi_projection,
+    apparent_elevation,
+    solar_position,
+)
+
+CSI_MAX = 1.6
+"""Clear-sky indices above this are cut: broken cloud exceeds 1 by tens of percent for minutes, and
+near the horizon the ratio of two small numbers says nothing."""
+DAYLIGHT_SHARE = 0.02
+"""An interval is daylight when a cloudless sky would give this share of the AC capacity."""
+
+RECENT_STEPS = 4
+"""Daylight intervals whose index is carried forward: one hour."""
+LOOK_BACK_STEPS = 3 * STEPS_PER_DAY
+"""How far back those intervals may lie."""
+PRIOR_INDEX = 0.75
+"""Index of a site that has never been seen in daylight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sky:
+    """Per interval: position of the sun, clear-sky irradiance [W/m2] and AC power [W]."""
+
+    position: SolarPosition
+    ghi: FloatArray
+    power: FloatArray
+    incidence: FloatArray
+    """Cosine of the angle of incidence on the modules."""
+    air_mass: FloatArray
+    daylight: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+    @classmethod
+    def over(cls, site: Site, start: Instant, steps: int) -> Sky:
+        """The sky over ``steps`` intervals from ``start``."""
+        midpoints = start + STEP_MS // 2 + np.arange(steps, dtype=np.int64) * STEP_MS
+        position = solar_position(midpoints, site.latitude, site.longitude)
+        seen = apparent_elevation(position.elevation, pressure=site.pressure)
+        clear = simplified_solis(seen, pressure=site.pressure, dni_extra=position.dni_extra)
+        poa = clearsky_poa(position, clear, site.tilt, site.azimuth)
+        power = clearsky_ac_power(poa, site.dc_capacity_w, site.ac_capacity_w)
+        return cls(
+            position=position,
+            ghi=clear.ghi,
+            power=power,
+            incidence=aoi_projection(position, site.tilt, site.azimuth),
+            air_mass=air_mass(seen),
+            daylight=power > DAYLIGHT_SHARE * site.ac_capacity_w,
+        )
+
+
+def clear_sky_index(power: FloatArray, sky: Sky) -> FloatArray:
+    """Measured over clear-sky power, 0..CSI_MAX; NaN without daylight or without a measurement."""
+    index = np.full(len(power), np.nan)
+    usable = sky.daylight[: len(power)] & np.isfinite(power)
+    index[usable] = np.clip(power[usable] / sky.power[: len(power)][usable], 0.0, CSI_MAX)
+    return index
+
+
+def persisted_index(power: FloatArray, sky: Sky, issues: IntArray) -> FloatArray:
+    """Clear-sky index to carry forward from each issue, shape ``(len(issues),)``.
+
+    Ratio of measured to clear-sky energy over the last ``RECENT_STEPS`` daylight intervals before
+    the issue; ``PRIOR_INDEX`` when there were none within ``LOOK_BACK_STEPS``.
+    """
+    usable = sky.daylight[: len(power)] & np.isfinite(power)
+    where = np.flatnonzero(usable)
+    measured = np.concatenate([[0.0], np.cumsum(power[where])])
+    possible = np.concatenate([[0.0], np.cumsum(sky.power[where])])
+    last = np.searchsorted(where, issues)  # usable intervals before the issue
+    first = np.maximum(last - RECENT_STEPS, np.searchsorted(where, issues - LOOK_BACK_STEPS))
+    energy, clear = measured[last] - measured[first], possible[last] - possible[first]
+    known = last > first
+    index = np.full(len(issues), PRIOR_INDEX)
+    index[known] = np.clip(energy[known] / clear[known], 0.0, CSI_MAX)
+    return index

@@ -1,0 +1,1 @@
+"""Forecasters: the baseline that always works, and the blend that a bundle describes."""

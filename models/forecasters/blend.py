@@ -1,0 +1,57 @@
+"""From the experts' clear-sky indices to one set of power quantiles. Pure; the same on both sides.
+
+Shapes end in ``(HORIZON_STEPS, levels)`` for indices and ``(levels, HORIZON_STEPS)`` for power, the
+order of the contract.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.contract.timestamps import HORIZON_STEPS
+from models.features.site import FloatArray
+from models.features.sky import CSI_MAX
+from models.features.spec import KNOT_STEPS, KNOTS
+
+LEAD_EDGES = (0, 4, 8, 16, 24, 48, 96, 144, HORIZON_STEPS)
+"""Steps at which the buckets of the lead time begin and end: 1, 2, 4, 6, 12, 24, 36 and 48 h."""
+LEAD_BUCKETS = tuple(zip(LEAD_EDGES[:-1], LEAD_EDGES[1:], strict=True))
+
+
+def knots_to_steps(knots: npt.ArrayLike) -> FloatArray:
+    """Hourly values, standing for the middles of their hours, at every step.
+
+    ``(..., KNOTS, levels)`` -> ``(..., HORIZON_STEPS, levels)``; before the first and after the last
+    middle the nearest value holds.
+    """
+    values = np.asarray(knots, dtype=np.float64)
+    place = (np.arange(HORIZON_STEPS) + 0.5) / KNOT_STEPS - 0.5
+    place = np.clip(place, 0.0, KNOTS - 1.0)
+    low = np.minimum(place.astype(np.int64), KNOTS - 2)
+    share = (place - low)[:, None]
+    return np.asarray(values[..., low, :] * (1.0 - share) + values[..., low + 1, :] * share)
+
+
+def share_per_step(bucket_shares: npt.ArrayLike) -> FloatArray:
+    """One share per lead bucket -> one per step, shape ``(HORIZON_STEPS,)``."""
+    shares = np.asarray(bucket_shares, dtype=np.float64)
+    return np.repeat(shares, [last - first for first, last in LEAD_BUCKETS])
+
+
+def combine(trees: npt.ArrayLike, lstm: npt.ArrayLike | None, share: FloatArray) -> FloatArray:
+    """Convex blend with ``share[step]`` of the LSTM, then sorted and cut to ``[0, CSI_MAX]``."""
+    index = np.asarray(trees, dtype=np.float64)
+    if lstm is not None:
+        weight = share[:, None]
+        index = (1.0 - weight) * index + weight * np.asarray(lstm, dtype=np.float64)
+    return np.asarray(np.clip(np.sort(index, axis=-1), 0.0, CSI_MAX))
+
+
+def to_power(index: FloatArray, clear: FloatArray, limit_w: float) -> FloatArray:
+    """Index quantiles (..., steps, levels) times clear-sky power (..., steps) -> (..., levels, steps).
+
+    Clamped to ``[0, limit_w]``; zero where a cloudless sky would give nothing.
+    """
+    power = np.clip(index * clear[..., None], 0.0, limit_w)
+    return np.asarray(np.moveaxis(power, -1, -2))
