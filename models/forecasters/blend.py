@@ -6,6 +6,8 @@ order of the contract.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,14 +18,14 @@ from models.features.spec import KNOT_STEPS, KNOTS
 
 LEAD_EDGES = (0, 4, 8, 16, 24, 48, 96, 144, HORIZON_STEPS)
 """Steps at which the buckets of the lead time begin and end: 1, 2, 4, 6, 12, 24, 36 and 48 h."""
-LEAD_BUCKETS = tuple(zip(LEAD_EDGES[:-1], LEAD_EDGES[1:], strict=True))
+LEAD_BUCKETS = tuple(pairwise(LEAD_EDGES))
 
 
 def knots_to_steps(knots: npt.ArrayLike) -> FloatArray:
     """Hourly values, standing for the middles of their hours, at every step.
 
-    ``(..., KNOTS, levels)`` -> ``(..., HORIZON_STEPS, levels)``; before the first and after the last
-    middle the nearest value holds.
+    ``(..., KNOTS, levels)`` -> ``(..., HORIZON_STEPS, levels)``; before the first and after the
+    last middle the nearest value holds.
     """
     values = np.asarray(knots, dtype=np.float64)
     place = (np.arange(HORIZON_STEPS) + 0.5) / KNOT_STEPS - 0.5
@@ -49,9 +51,10 @@ def combine(trees: npt.ArrayLike, lstm: npt.ArrayLike | None, share: FloatArray)
 
 
 def to_power(index: FloatArray, clear: FloatArray, limit_w: float) -> FloatArray:
-    """Index quantiles (..., steps, levels) times clear-sky power (..., steps) -> (..., levels, steps).
+    """Power quantiles [W], (..., levels, steps).
 
-    Clamped to ``[0, limit_w]``; zero where a cloudless sky would give nothing.
+    Index quantiles (..., steps, levels) times clear-sky power (..., steps), clamped to
+    ``[0, limit_w]``; zero where a cloudless sky would give nothing.
     """
     power = np.clip(index * clear[..., None], 0.0, limit_w)
     return np.asarray(np.moveaxis(power, -1, -2))

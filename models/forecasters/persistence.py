@@ -1,7 +1,7 @@
 """Smart persistence: the clear-sky index of power now, times clear-sky power then.
 
-The forecast when there is no bundle, and the reference that every model must beat. The median is the
-textbook baseline (Yang et al., Solar Energy 210 (2020) 20-37, section 3); the other quantiles
+The forecast when there is no bundle, and the reference that every model must beat. The median is
+the textbook baseline (Yang et al., Solar Energy 210 (2020) 20-37, section 3); the other quantiles
 spread around it as far as this site's own index has spread, growing with the lead time.
 """
 

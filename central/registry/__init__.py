@@ -1,0 +1,1 @@
+"""What was trained, what it scored, and which version is champion. The only door to MLflow."""

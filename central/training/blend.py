@@ -1,0 +1,41 @@
+"""How much of the LSTM to believe at each lead: convex weights fitted on their own span.
+
+Equal weights are worse than trees alone (research: PVDAQ study), so each lead bucket searches its own
+share of the LSTM, none being among the choices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.contract.forecast import LEVELS
+from models.features.site import FloatArray
+from models.forecasters.blend import LEAD_BUCKETS, combine, share_per_step
+
+SHARES = np.linspace(0.0, 1.0, 11)
+
+
+def fit_shares(
+    trees: FloatArray, lstm: FloatArray, clear: FloatArray, actual: FloatArray
+) -> list[float]:
+    """The LSTM's share per lead bucket that gives the least pinball loss in watts.
+
+    ``trees``/``lstm``: index (cases, steps, levels); ``clear``/``actual``: W (cases, steps).
+    """
+    level = np.asarray(LEVELS)
+    losses = np.empty((len(SHARES), actual.shape[1]))
+    for row, share in enumerate(SHARES):
+        flat = np.full(actual.shape[1], share)
+        power = combine(trees, lstm, flat) * clear[..., None]
+        over = actual[..., None] - power
+        loss = np.maximum(level * over, (level - 1.0) * over).sum(axis=-1)
+        losses[row] = np.nansum(loss, axis=0)
+    return [
+        float(SHARES[int(np.argmin(losses[:, first:last].sum(axis=1)))])
+        for first, last in LEAD_BUCKETS
+    ]
+
+
+def blended(trees: FloatArray, lstm: FloatArray, shares: list[float]) -> FloatArray:
+    """Blend with one share per lead bucket."""
+    return combine(trees, lstm, share_per_step(shares))

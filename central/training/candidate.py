@@ -1,0 +1,147 @@
+"""A candidate: the bundle directory, its manifest and the files behind both.
+
+Decides names inside a bundle. The release counter stays 0 until ``central.release`` gives one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.bundle.manifest import (
+    ANY,
+    MANIFEST_NAME,
+    BundleFile,
+    FeatureDigest,
+    Golden,
+    Manifest,
+    ModelEntry,
+    ModelKind,
+    TrainingSpan,
+    bundle_id,
+)
+from models.bundle.manifest_json import encode_manifest
+from models.contract.forecast import LEVELS, WeatherMode
+from models.contract.timestamps import Instant
+from models.features.build import FeatureArray
+from models.features.site import FloatArray
+from models.features.spec import current_spec
+from models.forecasters.blend import share_per_step
+from models.forecasters.bundle import QUANTITY, BundleForecaster
+from models.runtimes.elf import current_cpu
+
+TREES, LSTM = "solar_generation_xgboost", "solar_generation_lstm"
+GOLDEN_FILE = "golden.npz"
+GOLDEN_TOLERANCE = 0.02
+"""In clear-sky index: compiled trees agree to 1e-5, int8 kernels of two CPUs to a step or two."""
+MIN_AGENT = "0.1.0"
+_BUILDERS = ("xgboost-cpu", "treelite", "tl2cgen", "tensorflow", "tf-keras", "numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """Models in the form that travels."""
+
+    trees: Mapping[str, list[Path]]
+    """CPU -> one library per level, in the order of ``LEVELS``."""
+    lstm: bytes
+    bucket_shares: list[float]
+
+
+def write_candidate(
+    directory: Path,
+    shipped: Shipped,
+    *,
+    created_at: Instant,
+    training: TrainingSpan,
+    source_resolution_minutes: int,
+    metrics: Mapping[str, float],
+    golden_features: FeatureArray,
+    golden_windows: FeatureArray,
+) -> Manifest:
+    """Fill an empty ``directory`` with models, golden vectors and manifest; returns the manifest.
+
+    The golden outputs come from the shipped form on this machine, after the parity gates held it
+    against the trained models.
+    """
+    if directory.exists():
+        shutil.rmtree(directory)
+    (directory / "trees").mkdir(parents=True)
+    files: dict[str, tuple[BundleFile, ...]] = {}
+    for cpu, libraries in shipped.trees.items():
+        for library in libraries:
+            shutil.copyfile(library, directory / "trees" / library.name)
+        files[cpu] = tuple(_listed(directory, f"trees/{library.name}") for library in libraries)
+    lstm_path = f"lstm-{hashlib.sha256(shipped.lstm).hexdigest()[:16]}.tflite"
+    (directory / lstm_path).write_bytes(shipped.lstm)
+    write_golden(directory / GOLDEN_FILE, golden_features, golden_windows, None)
+    manifest = Manifest(
+        bundle_id=bundle_id(created_at, 0),
+        release=0,
+        created_at=created_at,
+        min_agent_version=MIN_AGENT,
+        hardware=(ANY,),
+        features=FeatureDigest(current_spec().digest, source_resolution_minutes),
+        weather_mode=WeatherMode.NONE,
+        training=training,
+        models={
+            TREES: ModelEntry(QUANTITY, ModelKind.QUANTILE_TREES, LEVELS, files),
+            LSTM: ModelEntry(
+                QUANTITY, ModelKind.TFLITE_LSTM, LEVELS, {ANY: (_listed(directory, lstm_path),)}
+            ),
+        },
+        golden=Golden(_listed(directory, GOLDEN_FILE), GOLDEN_TOLERANCE),
+        lstm_share=tuple(float(share) for share in share_per_step(shipped.bucket_shares)),
+        metrics=dict(metrics),
+        runtime_versions=_versions(),
+    )
+    (directory / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    forecaster = BundleForecaster.load(directory, current_cpu())
+    expected = np.stack(
+        [
+            forecaster.predict_normalised(features, window)
+            for features, window in zip(golden_features, golden_windows, strict=True)
+        ]
+    )
+    write_golden(directory / GOLDEN_FILE, golden_features, golden_windows, expected)
+    manifest = replace(manifest, golden=Golden(_listed(directory, GOLDEN_FILE), GOLDEN_TOLERANCE))
+    (directory / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    return manifest
+
+
+def write_golden(
+    file: Path, features: FeatureArray, windows: FeatureArray, expected: FloatArray | None
+) -> None:
+    """Write golden inputs and, once they are known, the outputs they must give."""
+    arrays: dict[str, Any] = {"features": features, "windows": windows}
+    if expected is not None:
+        arrays["expected"] = expected
+    np.savez_compressed(file, **arrays)
+
+
+def write_report_json(file: Path, report: Mapping[str, Any]) -> None:
+    """Scores and gates of a candidate, machine-readable."""
+    file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _listed(root: Path, path: str) -> BundleFile:
+    content = (root / path).read_bytes()
+    return BundleFile(path, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _BUILDERS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

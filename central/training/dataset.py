@@ -1,0 +1,204 @@
+"""Training data: site histories on the 15-minute grid, cut into four disjoint chronological spans.
+
+Rows are drawn where a cloudless sky would give power; targets are clear-sky indices (for trees: minus
+the anchor) weighted by clear-sky power, so that the loss counts watts. The embargo between spans is a whole horizon, so no
+target of one span lies within the horizon of an issue of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY, Instant, format_iso8601
+from models.features.build import FeatureArray, build_features, build_windows
+from models.features.site import FloatArray, IntArray, Site, SiteSeries
+from models.features.sky import Sky, clear_sky_index
+from models.features.spec import ANCHOR, HISTORY_STEPS, KNOT_STEPS, KNOTS
+
+MIN_DAYS = 60
+"""Less history than this trains nothing worth shipping."""
+
+
+class TrainingDataError(ValueError):
+    """Histories that cannot train a model; says which site and what is missing."""
+
+
+@dataclass(frozen=True)
+class TrainingSite:
+    """One site's history. ``resolution_minutes`` is that of the recording behind the grid."""
+
+    name: str
+    site: Site
+    series: SiteSeries
+    resolution_minutes: int = 15
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Shares of the history, in order; between them an embargo of one horizon."""
+
+    train: float = 0.70
+    stop: float = 0.08
+    blend: float = 0.10
+    test: float = 0.12
+
+    def cut(self, length: int) -> dict[str, tuple[int, int]]:
+        """First and last issue (exclusive) of each span for a series of ``length`` intervals."""
+        names = ("train", "stop", "blend", "test")
+        edges = np.cumsum([0.0, self.train, self.stop, self.blend, self.test])
+        usable = length - HISTORY_STEPS
+        if usable < MIN_DAYS * STEPS_PER_DAY:
+            raise TrainingDataError(
+                f"{length / STEPS_PER_DAY:.0f} days of history; at least "
+                f"{MIN_DAYS + HISTORY_STEPS // STEPS_PER_DAY} are needed"
+            )
+        cuts = {}
+        for name, (low, high) in zip(names, pairwise(edges / edges[-1]), strict=True):
+            first = HISTORY_STEPS + int(low * usable)
+            last = HISTORY_STEPS + int(high * usable) - HORIZON_STEPS
+            cuts[name] = (first, last)
+        return cuts
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Tree rows: ``features`` (n, F), ``weight`` (n,), ``target`` (n,): index minus its anchor."""
+
+    features: FeatureArray
+    target: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """LSTM examples: ``past`` (n, WINDOW_STEPS, C); ``target``/``weight`` (n, KNOTS)."""
+
+    past: FeatureArray
+    target: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.past)
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Whole forecasts to be made and judged: everything per issue and lead of one site."""
+
+    site: TrainingSite
+    issues: IntArray
+    features: FeatureArray
+    windows: FeatureArray
+    clear: FloatArray
+    actual: FloatArray
+    """Measured power [W], NaN outside daylight or where unknown; (issues, HORIZON_STEPS)."""
+
+
+def draw_rows(
+    site: TrainingSite, first: int, last: int, rows: int, random: np.random.Generator
+) -> Rows:
+    """About ``rows`` pairs of issue and lead from issues in ``[first, last)``, in daylight."""
+    leads_per_issue = 16
+    # Roughly half of all targets are night and fall away.
+    wanted = max(1, min(last - first, int(rows / leads_per_issue * 2.2)))
+    issues = np.sort(random.choice(np.arange(first, last), size=wanted, replace=False))
+    sky = _sky(site)
+    csi = clear_sky_index(site.series.ac_power, sky)
+    parts: list[tuple[FeatureArray, FloatArray, FloatArray]] = []
+    for chunk in np.array_split(issues, max(1, len(issues) // 400)):
+        # One set of leads per chunk keeps the features vectorised; near ones are drawn more often.
+        leads = np.unique((HORIZON_STEPS * random.random(leads_per_issue) ** 2).astype(np.int64))
+        table = build_features(site.site, site.series, chunk, leads, sky)
+        target = chunk[:, None] + leads
+        index = csi[np.minimum(target, len(csi) - 1)]
+        usable = np.isfinite(index) & (target < len(csi))
+        parts.append((table[usable], index[usable], sky.power[target][usable]))
+    features, index, clear = (np.concatenate(column) for column in zip(*parts, strict=True))
+    weight = clear / site.site.ac_capacity_w
+    change = index - features[:, ANCHOR]
+    return Rows(features, change.astype(np.float32), weight.astype(np.float32))
+
+
+def draw_windows(
+    site: TrainingSite, first: int, last: int, count: int, random: np.random.Generator
+) -> Windows:
+    """``count`` LSTM examples from issues in ``[first, last)``; one target an hour."""
+    issues = np.sort(
+        random.choice(np.arange(first, last), size=min(count, last - first), replace=False)
+    )
+    sky = _sky(site)
+    power = site.series.ac_power
+    target = issues[:, None] + np.arange(HORIZON_STEPS)
+    inside = target < len(power)
+    known = power[np.minimum(target, len(power) - 1)]
+    usable = inside & np.isfinite(known) & sky.daylight[target]
+    shape = (len(issues), KNOTS, KNOT_STEPS)
+    energy = np.where(usable, np.nan_to_num(known), 0.0).reshape(shape).sum(axis=2)
+    clear = np.where(usable, sky.power[target], 0.0).reshape(shape).sum(axis=2)
+    index = np.clip(energy / np.maximum(clear, 1e-9), 0.0, 1.6)
+    weight = clear / KNOT_STEPS / site.site.ac_capacity_w
+    return Windows(
+        build_windows(site.site, site.series, issues, sky),
+        np.where(clear > 0, index, 0.0).astype(np.float32),
+        weight.astype(np.float32),
+    )
+
+
+def draw_cases(site: TrainingSite, first: int, last: int, every: int) -> Cases:
+    """Every ``every``-th issue in ``[first, last)`` with all leads."""
+    issues = np.arange(first, last, every)
+    sky = _sky(site)
+    power = site.series.ac_power
+    target = issues[:, None] + np.arange(HORIZON_STEPS)
+    known = np.where(target < len(power), power[np.minimum(target, len(power) - 1)], np.nan)
+    return Cases(
+        site=site,
+        issues=issues,
+        features=build_features(site.site, site.series, issues, sky=sky),
+        windows=build_windows(site.site, site.series, issues, sky),
+        clear=sky.power[target],
+        actual=np.where(sky.daylight[target], known, np.nan),
+    )
+
+
+def fingerprint(sites: Sequence[TrainingSite]) -> str:
+    """SHA-256 over everything that trains: names, geometry, times and values."""
+    digest = hashlib.sha256()
+    for one in sorted(sites, key=lambda site: site.name):
+        digest.update(repr((one.name, one.site, one.series.start, len(one.series))).encode())
+        for values in (one.series.ac_power, one.series.temp_air, one.series.ghi):
+            digest.update(b"-" if values is None else values.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def training_span(sites: Sequence[TrainingSite]) -> tuple[Instant, Instant]:
+    """From the first interval to the end of the last one that any model saw."""
+    return min(one.series.start for one in sites), max(one.series.end for one in sites)
+
+
+def describe(sites: Sequence[TrainingSite]) -> list[dict[str, object]]:
+    """What the run log says about the data."""
+    return [
+        {
+            "site": one.name,
+            "from": format_iso8601(one.series.start),
+            "to": format_iso8601(one.series.end),
+            "days": len(one.series) / STEPS_PER_DAY,
+            "known_share": float(np.isfinite(one.series.ac_power).mean()),
+            "resolution_minutes": one.resolution_minutes,
+        }
+        for one in sites
+    ]
+
+
+def _sky(site: TrainingSite) -> Sky:
+    return Sky.over(site.site, site.series.start, len(site.series) + HORIZON_STEPS + 2)

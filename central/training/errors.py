@@ -1,0 +1,13 @@
+"""How training and conversion fail."""
+
+
+class TrainingError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConversionError(TrainingError):
+    """A model cannot be brought into its shipped form. The message says why and what to do."""
+
+
+class ParityError(TrainingError):
+    """The shipped form does not answer like the trained model: it must not be released."""

@@ -1,0 +1,51 @@
+"""How large a training is: ``full`` for a fleet, ``small`` for the demo and tests (about a minute)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .dataset import Spans
+from .lstm import LstmSettings
+from .trees import TreeSettings
+
+
+class PresetName(StrEnum):
+    """Names in settings and on the command line."""
+
+    SMALL = "small"
+    FULL = "full"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that decides cost and size of a training run."""
+
+    trees: TreeSettings
+    lstm: LstmSettings
+    rows: int
+    """Tree rows over all sites."""
+    windows: int
+    """LSTM examples over all sites."""
+    case_every: int
+    """Issues between two whole forecasts on the blend and test spans; prime, to hit every hour."""
+    spans: Spans = Spans()
+    seed: int = 1
+
+
+PRESETS = {
+    PresetName.SMALL: Preset(
+        TreeSettings(trees=60, fewest=40, depth=4, learning_rate=0.08),
+        LstmSettings(units=32, epochs=6),
+        rows=60_000,
+        windows=2_500,
+        case_every=11,
+    ),
+    PresetName.FULL: Preset(
+        TreeSettings(),
+        LstmSettings(),
+        rows=600_000,
+        windows=20_000,
+        case_every=7,
+    ),
+}

@@ -1,0 +1,103 @@
+"""The forecaster that a bundle describes: compiled trees, the LSTM beside them, and their blend.
+
+Decides how a bundle's files become one set of quantiles; the agent, the bundle's self-test and the
+centre's gates all forecast through here. Whether the bundle may be trusted was decided before
+(``models.bundle.trust``, python-tuf); calibration of the interval comes after.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from models.bundle.manifest import MANIFEST_NAME, Manifest, ModelKind
+from models.bundle.manifest_json import decode_manifest
+from models.contract.errors import ContractError
+from models.contract.forecast import LEVELS
+from models.contract.timestamps import HORIZON_STEPS
+from models.features.build import FeatureArray, build_features, build_windows
+from models.features.site import FloatArray, Site, SiteSeries
+from models.features.sky import Sky
+from models.features.spec import ANCHOR, FEATURES, HISTORY_STEPS, KNOTS, current_spec
+from models.runtimes.base import RuntimeLoadError
+from models.runtimes.elf import current_cpu
+from models.runtimes.tflite import TfliteRuntime
+from models.runtimes.trees import QuantileTrees
+
+from .blend import combine, knots_to_steps, to_power
+
+QUANTITY = "ac_power"
+NAME = "blend"
+"""Model name of a forecast in which both experts may have a say."""
+
+
+class BundleForecaster:
+    """A loaded bundle. Not for use by two threads at once."""
+
+    def __init__(
+        self, manifest: Manifest, trees: QuantileTrees, lstm: TfliteRuntime | None
+    ) -> None:
+        self.manifest, self._trees, self._lstm = manifest, trees, lstm
+        self._share = np.asarray(manifest.lstm_share, dtype=np.float64)
+
+    @classmethod
+    def load(cls, directory: Path, cpu: str | None = None) -> BundleForecaster:
+        """Load the models of an unpacked bundle for ``cpu`` (default: this machine's).
+
+        Raises:
+            RuntimeLoadError: a file is missing, damaged, of another CPU or of another feature spec.
+        """
+        manifest_file = directory / MANIFEST_NAME
+        try:
+            manifest = decode_manifest(manifest_file.read_bytes())
+        except OSError as error:
+            raise RuntimeLoadError(manifest_file, error.strerror or "cannot be read") from None
+        except ContractError as error:
+            raise RuntimeLoadError(manifest_file, str(error)) from None
+        if manifest.features.digest != current_spec().digest:
+            raise RuntimeLoadError(manifest_file, "trained on features this program does not make")
+        cpu = cpu or current_cpu()
+        trees: QuantileTrees | None = None
+        lstm: TfliteRuntime | None = None
+        for name, model in manifest.models.items():
+            paths = [directory / file.path for file in model.files_for(cpu)]
+            if model.quantity != QUANTITY:
+                continue  # a later agent will know what to do with it
+            if not paths:
+                raise RuntimeLoadError(manifest_file, f"{name} was not built for {cpu}")
+            if model.kind is ModelKind.QUANTILE_TREES:
+                if model.levels != LEVELS or len(paths) != len(LEVELS):
+                    raise RuntimeLoadError(manifest_file, f"{name} has not the levels {LEVELS}")
+                trees = QuantileTrees.load(
+                    dict(zip(LEVELS, paths, strict=True)), feature_count=len(FEATURES)
+                )
+            elif manifest.lstm_share and max(manifest.lstm_share) > 0:
+                lstm = TfliteRuntime(paths[0])
+        if trees is None:
+            raise RuntimeLoadError(manifest_file, f"holds no trees for {QUANTITY}")
+        return cls(manifest, trees, lstm)
+
+    def predict_normalised(self, features: FeatureArray, window: FeatureArray) -> FloatArray:
+        """Clear-sky-index quantiles, ``(levels, HORIZON_STEPS)``.
+
+        Args:
+            features: ``build_features`` of one issue, ``(HORIZON_STEPS, len(FEATURES))``
+            window: ``build_windows`` of the same issue, ``(WINDOW_STEPS, channels)``
+        """
+        trees = self._trees.predict(features) + features[:, ANCHOR, None]
+        lstm = None
+        if self._lstm is not None:
+            knots = self._lstm.predict(window[None])[0].reshape(KNOTS, len(LEVELS))
+            lstm = knots_to_steps(knots)
+        return combine(trees, lstm, self._share).T
+
+    def predict(self, site: Site, series: SiteSeries) -> FloatArray:
+        """Power quantiles [W] issued at the end of ``series``, ``(levels, HORIZON_STEPS)``."""
+        recent = series.window(len(series) - HISTORY_STEPS, len(series))
+        sky = Sky.over(site, recent.start, HISTORY_STEPS + HORIZON_STEPS + 1)
+        features = build_features(site, recent, [HISTORY_STEPS], sky=sky)[0]
+        window = build_windows(site, recent, [HISTORY_STEPS], sky)[0]
+        index = self.predict_normalised(features, window)
+        clear = sky.power[HISTORY_STEPS : HISTORY_STEPS + HORIZON_STEPS]
+        return to_power(index.T, clear, site.ac_capacity_w)
