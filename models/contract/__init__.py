@@ -2,8 +2,9 @@
 
 Read in this order: ``quantities`` (the glossary as code), ``timestamps`` and ``clock``, ``record``,
 ``forecast``, ``messages`` (everything else that crosses the wire), ``payload`` (values <-> bytes),
-``topics``, ``settings``, ``errors``. JSON Schemas of every payload are generated from here into
-``docs/protocol/`` (``python -m models.contract.schema docs/protocol``).
+``topics``, ``settings``, ``errors``. A value that could not travel cannot be built (``checks``).
+``python -m models.contract.schema docs/protocol --nomenclature docs/NOMENCLATURE.md`` writes the
+JSON Schemas, the page of topics and the glossary from here.
 """
 
 SCHEMA_VERSION = 1

@@ -31,7 +31,7 @@ MAX_SEQ = MAX_COUNT
 MAX_CERTIFICATE = 20_000
 """Characters of one certificate or certificate request in PEM."""
 MAX_CERTIFICATE_CHAIN = 100_000
-MAX_TUF_ROOT = 500_000
+MAX_TUF_ROOT = 200_000
 MAX_SETTINGS = 200_000
 EPOCH_PATTERN = "[0-9a-f]{16}"
 _EPOCH = re.compile(EPOCH_PATTERN)

@@ -29,6 +29,11 @@ class Quantity:
     behaviour: Behaviour = "instant"
     aliases: tuple[str, ...] = ()
 
+    @property
+    def limits(self) -> str:
+        """``-80 to 70``, for documents and messages."""
+        return f"{self.lowest:g} to {self.highest:g}".replace("e+0", "e").replace("e+", "e")
+
 
 _MEGA = 1e6
 _GIGA = 1e9

@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import ContractError, SettingsError
+from .errors import SettingsError
 from .toml_lines import Path_, key_lines
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def load_settings(file: Path, kind: type[T]) -> T:
     """Read ``file`` into ``kind``. Raises ``SettingsError`` naming file, line and key."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(f"cannot be read: {error.strerror or error}", file=str(file)) from None
     except UnicodeDecodeError:
@@ -75,7 +75,7 @@ class _Filler:
             return kind(**values)
         except SettingsError:
             raise
-        except (ValueError, ContractError) as error:
+        except ValueError as error:
             name, _, reason = str(error).partition(": ")
             if name in known:
                 raise self._error((*path, name), reason) from None

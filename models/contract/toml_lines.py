@@ -41,7 +41,6 @@ class _Scanner:
             if self._take("["):
                 listed = self._take("[")
                 table = self._table(self._key(), listed)
-                self._note(table)
                 self._at += 2 if listed else 1
             else:
                 self._pair(table)
@@ -53,9 +52,10 @@ class _Scanner:
             path = (*path, name)
             if listed and position == len(names):
                 self._lengths[path] = self._lengths.get(path, 0) + 1
-                self._note(path)
+            self._note(path)
             if path in self._lengths:
                 path = (*path, self._lengths[path] - 1)
+                self._note(path)
         return path
 
     def _pair(self, table: Path_) -> None:
