@@ -1,0 +1,43 @@
+"""The port: the one small interface through which drivers see Modbus, whatever is below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import DeviceError
+
+
+class ModbusPort(Protocol):
+    """Reads registers, or raises a ``DeviceError``; there is no way to write."""
+
+    async def read(
+        self, unit: int, function: int, address: int, count: int, *, timeout_s: float
+    ) -> tuple[int, ...]:
+        """Exactly ``count`` registers (0..65535) from ``address``, with function code 3 or 4.
+
+        Raises:
+            TransientDeviceError: No reply, or one that is not the answer to this request.
+            PermanentDeviceError: The device refuses the request, or it is no legal read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ModbusUnit:
+    """One device on a port; puts the device's name into every error."""
+
+    port: ModbusPort
+    device: str
+    unit: int
+    timeout_s: float
+
+    async def read(self, function: int, address: int, count: int) -> tuple[int, ...]:
+        """As ``ModbusPort.read``, for this device."""
+        try:
+            return await self.port.read(
+                self.unit, function, address, count, timeout_s=self.timeout_s
+            )
+        except DeviceError as error:
+            error.device = self.device
+            raise

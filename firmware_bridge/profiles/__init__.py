@@ -1,0 +1,1 @@
+"""Devices as data, one file each; format: docs/protocol/devices.md."""
