@@ -1,0 +1,102 @@
+"""What is acknowledged, void or still to be sent: the bookkeeping of the journal, without I/O.
+
+Sequence numbers are unique within a journal file and every epoch owns one unbroken stretch of them,
+so one set of ranges tells the state of all entries. Not thread-safe; the journal holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from models.contract.messages import SeqRange, Void
+
+from .seq_ranges import SeqRanges
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one epoch that the centre has not acknowledged; void when ``reason`` stands."""
+
+    epoch: str
+    first_seq: int
+    """First sequence number of the epoch."""
+    first: int
+    last: int
+    reason: str | None = None
+
+
+class Outbox:
+    """The state of every sequence number from the file's first epoch to ``last_seq``."""
+
+    def __init__(
+        self,
+        epochs: Sequence[tuple[int, str]],
+        last_seq: int,
+        done: SeqRanges,
+        voids: Iterable[Void] = (),
+    ) -> None:
+        """``epochs``: first sequence number and name of each, ascending, the running one last."""
+        self._epochs = list(epochs)
+        self.last_seq = last_seq
+        self.done = done
+        self.voids = {void.first: void for void in voids}
+
+    def copy(self) -> Outbox:
+        """An independent copy, to look at without the lock."""
+        return Outbox(self._epochs, self.last_seq, self.done.copy(), self.voids.values())
+
+    def acknowledge(self, epoch: str, ranges: Iterable[SeqRange], through: int = 0) -> int:
+        """Mark ``ranges`` of ``epoch`` and all of it up to ``through``; how many were new.
+
+        Whatever lies outside the epoch or was never committed is ignored.
+        """
+        span = self.epoch_range(epoch)
+        if span is None:
+            return 0
+        before = self.done.count()
+        for first, last in (*ranges, (span[0], through)):
+            self.done.add(max(first, span[0]), min(last, span[1]))
+        return self.done.count() - before
+
+    def rewind(self, ranges: Iterable[SeqRange]) -> int:
+        """Unmark ``ranges``; how many were marked."""
+        before = self.done.count()
+        for first, last in ranges:
+            self.done.remove(first, last)
+        return before - self.done.count()
+
+    def pending(self) -> int:
+        """How many sequence numbers are not acknowledged."""
+        return sum(last - first + 1 for first, last in self.done.gaps(self.lowest, self.last_seq))
+
+    def spans(self, after: int, upto: int, under_way: SeqRanges) -> Iterator[Span]:
+        """What is neither acknowledged nor ``under_way`` in ``after < seq <= upto``, ascending."""
+        covered = self.done.copy()
+        covered.update(under_way)
+        void = SeqRanges((one.first, one.last) for one in self.voids.values())
+        for gap_first, gap_last in covered.gaps(after + 1, min(upto, self.last_seq)):
+            for index, (first_seq, epoch) in enumerate(self._epochs):
+                first, last = max(gap_first, first_seq), min(gap_last, self._end_of(index))
+                parts = [Span(epoch, first_seq, *part) for part in void.gaps(first, last)]
+                for one in self.voids.values():
+                    if one.first <= last and one.last >= first:
+                        ends = max(one.first, first), min(one.last, last)
+                        parts.append(Span(epoch, first_seq, *ends, one.reason))
+                yield from sorted(parts, key=lambda part: part.first)
+
+    def epoch_range(self, epoch: str) -> SeqRange | None:
+        """First and last committed sequence number of ``epoch`` (last below first: none yet)."""
+        for index, (first, name) in enumerate(self._epochs):
+            if name == epoch:
+                return first, self._end_of(index)
+        return None
+
+    @property
+    def lowest(self) -> int:
+        """First sequence number of the file."""
+        return self._epochs[0][0]
+
+    def _end_of(self, index: int) -> int:
+        following = self._epochs[index + 1 : index + 2]
+        return following[0][0] - 1 if following else self.last_seq
