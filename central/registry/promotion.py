@@ -1,8 +1,8 @@
 """Whether a candidate may follow the champion. Pure.
 
-Fast lane: at least 5 % better and surely better. Otherwise a candidate may go out when it is surely no
-worse than ``TOLERATED_LOSS`` against the champion: it has seen newer data. Nothing goes out that does
-not surely beat smart persistence. Weather mode ``perfect`` never gates anything.
+Fast lane: at least 5 % better. Otherwise a candidate may go out when it is at most
+``TOLERATED_LOSS`` worse than the champion: it has seen newer data. Nothing goes out that does not
+surely beat smart persistence. Weather mode ``perfect`` never gates anything.
 """
 
 from __future__ import annotations

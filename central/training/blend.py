@@ -1,7 +1,7 @@
 """How much of the LSTM to believe at each lead: convex weights fitted on their own span.
 
-Equal weights are worse than trees alone (research: PVDAQ study), so each lead bucket searches its own
-share of the LSTM, none being among the choices.
+Equal weights can be worse than trees alone, so each lead bucket searches its own share of the LSTM,
+none being among the choices.
 """
 
 from __future__ import annotations

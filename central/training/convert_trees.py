@@ -141,6 +141,7 @@ def _store(path: Path, content: bytes) -> None:
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             file.write(content)
+        Path(file.name).chmod(0o644)  # temporary files are private, a model is not
         Path(file.name).replace(path)
     except OSError as error:
         raise ConversionError(f"cannot write {path}: {error.strerror}") from error

@@ -1,8 +1,8 @@
 """Training data: site histories on the 15-minute grid, cut into four disjoint chronological spans.
 
-Rows are drawn where a cloudless sky would give power; targets are clear-sky indices (for trees: minus
-the anchor) weighted by clear-sky power, so that the loss counts watts. The embargo between spans is a whole horizon, so no
-target of one span lies within the horizon of an issue of another.
+Rows are drawn where a cloudless sky would give power; targets are clear-sky indices (for trees:
+minus the anchor) weighted by clear-sky power, so that the loss counts watts. The embargo between
+spans is a whole horizon, so no target of one span lies within the horizon of an issue of another.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from models.features.spec import ANCHOR, HISTORY_STEPS, KNOT_STEPS, KNOTS
 
 MIN_DAYS = 60
 """Less history than this trains nothing worth shipping."""
+LEADS_PER_ISSUE = 16
+COLD_SHARE = 0.1
+"""Share of issues seen as a young site sees them, so that the trees know missing days."""
 
 
 class TrainingDataError(ValueError):
@@ -107,25 +110,44 @@ def draw_rows(
     site: TrainingSite, first: int, last: int, rows: int, random: np.random.Generator
 ) -> Rows:
     """About ``rows`` pairs of issue and lead from issues in ``[first, last)``, in daylight."""
-    leads_per_issue = 16
     # Roughly half of all targets are night and fall away.
-    wanted = max(1, min(last - first, int(rows / leads_per_issue * 2.2)))
+    wanted = max(1, min(last - first, int(rows / LEADS_PER_ISSUE * 2.2)))
     issues = np.sort(random.choice(np.arange(first, last), size=wanted, replace=False))
     sky = _sky(site)
-    csi = clear_sky_index(site.series.ac_power, sky)
-    parts: list[tuple[FeatureArray, FloatArray, FloatArray]] = []
-    for chunk in np.array_split(issues, max(1, len(issues) // 400)):
+    young = random.random(len(issues)) < COLD_SHARE
+    parts = [
         # One set of leads per chunk keeps the features vectorised; near ones are drawn more often.
-        leads = np.unique((HORIZON_STEPS * random.random(leads_per_issue) ** 2).astype(np.int64))
-        table = build_features(site.site, site.series, chunk, leads, sky)
-        target = chunk[:, None] + leads
-        index = csi[np.minimum(target, len(csi) - 1)]
-        usable = np.isfinite(index) & (target < len(csi))
-        parts.append((table[usable], index[usable], sky.power[target][usable]))
+        _rows_of(site.site, site.series, chunk, _draw_leads(random), sky)
+        for chunk in np.array_split(issues[~young], max(1, len(issues) // 400))
+    ]
+    for issue in issues[young]:
+        # A site that has only been measured for a few hours or days: its past is cut off.
+        begin = issue - int(random.integers(0, HISTORY_STEPS))
+        window = site.series.window(issue - HISTORY_STEPS, issue + HORIZON_STEPS)
+        window.ac_power[: begin - issue + HISTORY_STEPS] = np.nan
+        local = Sky.over(site.site, window.start, len(window) + 2)
+        here = np.array([HISTORY_STEPS])
+        parts.append(_rows_of(site.site, window, here, _draw_leads(random), local))
     features, index, clear = (np.concatenate(column) for column in zip(*parts, strict=True))
     weight = clear / site.site.ac_capacity_w
     change = index - features[:, ANCHOR]
     return Rows(features, change.astype(np.float32), weight.astype(np.float32))
+
+
+def _draw_leads(random: np.random.Generator) -> IntArray:
+    return np.unique((HORIZON_STEPS * random.random(LEADS_PER_ISSUE) ** 2).astype(np.int64))
+
+
+def _rows_of(
+    site: Site, series: SiteSeries, issues: IntArray, leads: IntArray, sky: Sky
+) -> tuple[FeatureArray, FloatArray, FloatArray]:
+    """Features, index and clear-sky power of the pairs with a known daylight target."""
+    table = build_features(site, series, issues, leads, sky)
+    csi = clear_sky_index(series.ac_power, sky)
+    target = issues[:, None] + leads
+    index = csi[np.minimum(target, len(csi) - 1)]
+    usable = np.isfinite(index) & (target < len(csi))
+    return table[usable], index[usable], sky.power[target][usable]
 
 
 def draw_windows(

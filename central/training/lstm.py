@@ -1,7 +1,7 @@
 """The LSTM: quantiles of the clear-sky index, hour by hour, from the last day of measurements.
 
-Keras 2 (``tf_keras``), because only its LSTM converts to the fused int8 kernel (Keras 3 unrolls it or
-crashes the converter). Orientation, time of day and season reach it through the clear-sky channel.
+Keras 2 (``tf_keras``), because only its LSTM converts to the fused int8 kernel (Keras 3 unrolls it
+or crashes the converter). Orientation, time of day and season reach it through the clear-sky channel.
 """
 
 from __future__ import annotations

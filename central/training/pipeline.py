@@ -1,8 +1,8 @@
 """One training run, from histories to a candidate bundle with its scores.
 
 The order is the point: fit on the first span, stop early on the second, weigh the experts on the
-third, judge on the fourth; only then fit the trees again on everything (with the sizes found), convert,
-and hold the shipped form against the trained one. A gate that fails stops the run.
+third, judge on the fourth; only then fit the trees again on everything (with the sizes found),
+convert, and hold the shipped form against the trained one. A gate that fails stops the run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How large a training is: ``full`` for a fleet, ``small`` for the demo and tests (about a minute)."""
+"""How large a training is: ``full`` for a fleet, ``small`` (about a minute) for demo and tests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Preset:
 
 PRESETS = {
     PresetName.SMALL: Preset(
-        TreeSettings(trees=60, fewest=40, depth=4, learning_rate=0.08),
+        # One thread: two that share their cores with a running site wait for each other.
+        TreeSettings(trees=60, fewest=40, depth=4, learning_rate=0.08, threads=1),
         LstmSettings(units=32, epochs=6),
         rows=60_000,
         windows=2_500,

@@ -1,12 +1,13 @@
 """Judgement of a set of forecasts against the references, in daylight, by lead.
 
 References: smart persistence and the previous day's index (diurnal persistence). Skill carries a
-block-bootstrap interval over days
-(paired: model and reference share the draws), because quarter hours of one day are not independent.
+block-bootstrap interval over days (paired: model and reference share the draws), because quarter
+hours of one day are not independent.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers only; NaN as None."""
-        return {k: (None if v != v else v) for k, v in asdict(self).items()}
+        return {k: (None if math.isnan(v) else v) for k, v in asdict(self).items()}
 
 
 def score(
@@ -62,7 +63,8 @@ def score(
     Args:
         actual, persistence, previous_day: W, (cases, steps); NaN in ``actual`` leaves a pair out
         quantiles: W, (cases, levels, steps)
-        days: a label per case (day of issue); the bootstrap draws whole days
+        days: a label per case (day of issue) or per pair (day of target); the bootstrap draws
+            whole days
     """
     q = np.moveaxis(quantiles, 1, 0) / capacity_w
     truth, smart, before = actual / capacity_w, persistence / capacity_w, previous_day / capacity_w
@@ -79,7 +81,9 @@ def score(
         bias=metrics.bias(truth, median),
         pinball=metrics.pinball(truth, q, LEVELS),
         coverage_90=metrics.coverage(truth, low, high),
-        width_90=float(np.mean((high - low)[np.isfinite(truth)])) if mae == mae else float("nan"),
+        width_90=float(np.mean((high - low)[np.isfinite(truth)]))
+        if np.isfinite(mae)
+        else float("nan"),
         mae_persistence=mae_smart,
         skill=metrics.skill(mae, mae_smart),
         skill_low=interval[0],
@@ -107,7 +111,7 @@ def score_by_lead(
             persistence[:, cut],
             previous_day[:, cut],
             capacity_w,
-            days,
+            days if days.ndim == 1 else days[:, cut],
         )
     return result
 
@@ -133,10 +137,11 @@ def _skill_interval(
 ) -> tuple[float, float]:
     """Central 90 % of the skill over bootstrap draws of whole days."""
     usable = np.isfinite(error) & np.isfinite(reference)
-    labels = np.unique(days)
-    ours, theirs = (np.where(usable, values, 0.0).sum(axis=1) for values in (error, reference))
+    of_pair = np.broadcast_to(days if days.ndim == 2 else days[:, None], error.shape)
+    labels, place = np.unique(of_pair[usable], return_inverse=True)
     ours, theirs = (
-        np.array([values[days == label].sum() for label in labels]) for values in (ours, theirs)
+        np.bincount(place, weights=values[usable], minlength=len(labels))
+        for values in (error, reference)
     )
     if len(labels) < 3 or not theirs.sum() > 0:
         return float("nan"), float("nan")

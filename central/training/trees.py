@@ -1,5 +1,8 @@
-"""XGBoost quantile boosters: one per level, because the compiler loses all base scores but the first
-of a multi-quantile booster. Targets are clear-sky indices, weights clear-sky power."""
+"""XGBoost quantile boosters, one per level.
+
+The compiler loses all base scores but the first of a multi-quantile booster. Targets are clear-sky
+indices minus their anchor, weights clear-sky power.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def fit_boosters(
             early_stopping_rounds=settings.patience,
             verbose_eval=False,
         )
-        # Early stopping keeps the later rounds in the model: cut them off before anyone compiles it.
+        # Early stopping keeps the later rounds in the model: cut them off before compiling.
         boosters.append(booster[: max(booster.best_iteration + 1, settings.fewest)])
         progress(f"booster {level:g}: {booster.best_iteration + 1} trees")
     return boosters

@@ -1,0 +1,167 @@
+"""The weekly round: histories and telemetry -> candidate -> registry -> verdict -> signed release.
+
+Each step is also a command of its own; this file only puts them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from central.messaging import Messaging
+from central.registry.mlflow_registry import LoggedRun, ModelRegistry
+from central.registry.promotion import Judged, Verdict, judge
+from central.release.publish import publish_repository
+from central.release.release import ReleaseReport, open_repository, release_bundle
+from central.settings import CentralSettings
+from central.store import open_store
+from central.training.candidate import LSTM, TREES
+from central.training.histories import training_sites
+from central.training.pipeline import Candidate, train
+from central.training.presets import PRESETS
+from models.bundle.archive import read_manifest
+from models.bundle.manifest import Manifest
+from models.contract.timestamps import Instant
+
+CONNECT_S = 15.0
+"""How long publishing waits for the broker."""
+
+
+class RetrainError(RuntimeError):
+    """A step that could not be done; says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What a round came to. ``release`` is None when the verdict kept the candidate back."""
+
+    candidate: Candidate
+    run: LoggedRun
+    verdict: Verdict
+    release: ReleaseReport | None
+
+
+def train_candidate(
+    settings: CentralSettings,
+    now: Instant,
+    base: Path,
+    *,
+    telemetry: bool = True,
+    progress: Callable[[str], None] = lambda text: None,
+    stage: Callable[[str], None] = lambda text: None,
+) -> Candidate:
+    """Train on everything known until ``now`` (domain time)."""
+    store = open_store(settings.store_url) if telemetry else None
+    try:
+        if store is not None:
+            with store.read() as queries:
+                sites = training_sites(settings.sites, queries, now, base)
+        else:
+            sites = training_sites(settings.sites, None, now, base)
+    finally:
+        if store is not None:
+            store.close()
+    return train(
+        sites,
+        PRESETS[settings.training.preset],
+        settings.work_dir,
+        now,
+        cpus=settings.training.cpus,
+        progress=progress,
+        stage=stage,
+    )
+
+
+def register(settings: CentralSettings, candidate: Candidate) -> tuple[LoggedRun, Verdict]:
+    """Log the candidate and judge it against the champion; promotes nothing yet."""
+    registry = ModelRegistry(settings.registry_dir)
+    manifest = candidate.manifest
+    champion = registry.champion_metrics(TREES)
+    run = registry.log(
+        name=manifest.bundle_id,
+        parameters={
+            "preset": settings.training.preset.value,
+            "weather_mode": manifest.weather_mode.value,
+            "training_fingerprint": manifest.training.fingerprint,
+            "feature_digest": manifest.features.digest,
+            "sites": candidate.report["sites"],
+        },
+        metrics=dict(manifest.metrics),
+        artifacts=candidate.directory,
+        models={
+            TREES: Path("trees"),
+            LSTM: Path(manifest.models[LSTM].files_for("x86_64")[0].path),
+        },
+    )
+    score = candidate.scores["all"]
+    judged = Judged(
+        score.mae, score.skill, score.skill_low, score.coverage_90, manifest.weather_mode
+    )
+    return run, judge(judged, _judged(champion, manifest))
+
+
+def release(settings: CentralSettings, bundle: Path, ring: str) -> ReleaseReport:
+    """Number, pack, sign and publish ``bundle``."""
+    repository = open_repository(settings.repository_dir, settings.keys_dir)
+    report = release_bundle(bundle, ring, repository)
+    publish(settings)
+    return report
+
+
+def publish(settings: CentralSettings) -> int:
+    """Bring the repository to the broker as retained messages; returns how many were sent."""
+    repository = open_repository(settings.repository_dir, settings.keys_dir)
+    messaging = Messaging(settings.mqtt, client_id="solar-central-release")
+    messaging.start()
+    try:
+        if not messaging.wait_connected(CONNECT_S):
+            raise RetrainError(
+                f"no MQTT broker at {settings.mqtt.host}:{settings.mqtt.port} within"
+                f" {CONNECT_S:g} s; the release is signed, `solar-central release --publish-only`"
+                " sends it later"
+            )
+        renewed = publish_repository(
+            repository,
+            lambda topic, payload, *, retain: messaging.publish(topic, payload, retain=retain),
+        )
+    finally:
+        messaging.stop()
+    return renewed
+
+
+def retrain(
+    settings: CentralSettings,
+    now: Instant,
+    base: Path,
+    *,
+    progress: Callable[[str], None] = lambda text: None,
+    stage: Callable[[str], None] = lambda text: None,
+) -> Retrained:
+    """All of it. A candidate that is not promoted is kept in the registry as challenger."""
+    candidate = train_candidate(settings, now, base, progress=progress, stage=stage)
+    stage("register")
+    run, verdict = register(settings, candidate)
+    if not verdict.promote:
+        return Retrained(candidate, run, verdict, None)
+    stage("release")
+    report = release(settings, candidate.directory, settings.release.ring)
+    ModelRegistry(settings.registry_dir).promote(run.versions)
+    return Retrained(candidate, run, verdict, report)
+
+
+def candidate_manifest(settings: CentralSettings) -> Manifest:
+    """Manifest of the last candidate. Raises ``RetrainError`` when there is none."""
+    directory = settings.work_dir / "candidate"
+    if not directory.is_dir():
+        raise RetrainError(f"{directory} is not there; run `solar-central train` first")
+    return read_manifest(directory)
+
+
+def _judged(metrics: dict[str, float] | None, manifest: Manifest) -> Judged | None:
+    if metrics is None:
+        return None
+    return Judged(
+        metrics["mae"], metrics["skill"], metrics["skill_low"], metrics["coverage_90"],
+        manifest.weather_mode,
+    )  # fmt: skip
