@@ -1,0 +1,1 @@
+"""Machine-readable benchmarks: each module prints one line of JSON."""
