@@ -1,0 +1,75 @@
+"""Fixtures shared by every folder of tests, and the two house rules of this suite.
+
+SOLAR_DATA_DIR names the folder of recorded data (default ../shared/data beside the checkout);
+SOLAR_FORBID_SKIP turns skips into failures (tests/forbid_skip.py).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from central.broker import Broker
+from tests.environments import REQUIREMENTS, ROOT, build_wheel, make_environment, run, uv
+from tests.forbid_skip import (  # noqa: F401  # hooks are found by their names
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+)
+
+# Two workers share two cores with brokers and training: the time of one example says nothing.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of recorded data."""
+    named = os.environ.get("SOLAR_DATA_DIR")
+    directory = Path(named) if named else ROOT.parent / "shared" / "data"
+    if not directory.is_dir():
+        pytest.skip(f"no recorded data at {directory} (set SOLAR_DATA_DIR)")
+    return directory.resolve()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A function that gives a loopback port nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running mosquitto of this test's own."""
+    with Broker(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def edge_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of a clean environment that holds the wheel with the edge extra and nothing else.
+
+    `solar-edge` lies beside it. Tests may use it, not install into it.
+    """
+    directory = tmp_path_factory.mktemp("edge") / "env"
+    python = make_environment(directory, sys.executable, REQUIREMENTS / "edge-py311.txt")
+    run(uv(), "pip", "install", "--quiet", "--python", python, "--no-deps", wheel)
+    return python
