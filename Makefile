@@ -20,7 +20,7 @@ setup-test: ## the same, plus the tools that only tests use
 	@deploy/setup.sh test
 
 demo: setup ## watch a site being read, forecast, synced, retrained and updated; KEEP=1 keeps it up
-	@KEEP="$(KEEP)" $(PYTHON) deploy/demo/run.py
+	@KEEP="$(KEEP)" $(PYTHON) -m deploy.demo
 
 test: setup-test ## every test this machine can run; ARGS="-k broker" narrows it
 	@$(PYTHON) -m pytest $(PYTEST_WORKERS) $(ARGS)

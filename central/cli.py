@@ -23,9 +23,6 @@ from models.contract.timestamps import format_iso8601, parse_iso8601
 if TYPE_CHECKING:
     from central.intake.preprocess import FileReport
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 app = typer.Typer(
     name="solar-central",
     help="The centre of the fleet: intake, training, releases, ingest, API.",
@@ -144,7 +141,7 @@ def train(
 
     settings, base = _settings(config)
     with _Stages() as (stage, progress):
-        candidate = train_candidate(
+        train_candidate(
             settings,
             _now(settings, until),
             base,
@@ -152,7 +149,7 @@ def train(
             stage=stage,
             progress=progress,
         )
-    _show_scores(candidate.report, as_json)
+    _show_scores(settings, as_json)
 
 
 @app.command()
@@ -162,13 +159,54 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Show how the last candidate scored on its test span, against the references."""
-    from central.report.training import read_candidate_report, write_training_html
+    from central.report.training import load_training_report
 
     settings, _ = _settings(config)
-    report = read_candidate_report(settings.work_dir)
     if html is not None:
-        write_training_html(html, report)
-    _show_scores(report, as_json)
+        load_training_report(settings.work_dir).write_html(html)
+    _show_scores(settings, as_json)
+
+
+@app.command()
+def report(
+    agent: Annotated[str, typer.Option(help="Whose forecasts.")],
+    start: Annotated[str, typer.Option(help="Forecasts issued from this instant on.")],
+    end: Annotated[str | None, typer.Option(help="... and before this one; default: now.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a self-contained page.")] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="The agent's journal, to be compared with the store.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="What a simulated site was simulated from.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Also write the figures (JSON).")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What the forecasts that were really published were worth."""
+    from central.live_report import live_report
+    from central.report.html import write_live_report
+    from central.report.text import closing_table
+
+    settings, base = _settings(config)
+    made = live_report(
+        settings,
+        agent,
+        parse_iso8601(start),
+        parse_iso8601(end) if end else open_clock(settings.clock_anchor).now(),
+        base,
+        journal=journal,
+        source=source,
+    )
+    if html is not None:
+        write_live_report(made, html)
+    figures = json.dumps(made.live.to_json(), allow_nan=False)
+    if save is not None:
+        save.write_text(figures + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(figures)
+    else:
+        _console.print(closing_table(made, html or Path("not written: give --html")))
 
 
 @app.command()
@@ -242,7 +280,7 @@ def retrain(
     if as_json:
         typer.echo(json.dumps(body, allow_nan=False))
         return
-    _show_scores(done.candidate.report, as_json=False)
+    _show_scores(settings, as_json=False)
     _show({k: v for k, v in body.items() if k != "report"}, as_json=False)
 
 
@@ -329,13 +367,12 @@ def _show(body: dict[str, Any], as_json: bool) -> None:
     _console.print(table)
 
 
-def _show_scores(report: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(report, allow_nan=False))
-        return
-    from central.report.training import scores_table
+def _show_scores(settings: CentralSettings, as_json: bool) -> None:
+    """Scores and gates of the last candidate."""
+    from central.report.training import load_training_report
 
-    _console.print(scores_table(report))
+    report = load_training_report(settings.work_dir)
+    typer.echo(json.dumps(report.to_json(), allow_nan=False) if as_json else report.to_text())
 
 
 def _progress() -> Progress:

@@ -20,8 +20,8 @@ from central.training.candidate import LSTM, TREES
 from central.training.histories import training_sites
 from central.training.pipeline import Candidate, train
 from central.training.presets import PRESETS
-from models.bundle.archive import read_manifest
 from models.bundle.manifest import Manifest
+from models.bundle.manifest_json import decode_manifest, encode_manifest
 from models.contract.timestamps import Instant
 
 CONNECT_S = 15.0
@@ -105,13 +105,26 @@ def release(settings: CentralSettings, bundle: Path, ring: str) -> ReleaseReport
     """Number, pack, sign and publish ``bundle``."""
     repository = open_repository(settings.repository_dir, settings.keys_dir)
     report = release_bundle(bundle, ring, repository)
+    settings.released_dir.mkdir(parents=True, exist_ok=True)
+    ledger = settings.released_dir / f"{report.manifest.bundle_id}.json"
+    ledger.write_bytes(encode_manifest(report.manifest))
     publish(settings)
     return report
 
 
+def released_manifests(settings: CentralSettings) -> list[Manifest]:
+    """What was ever released, oldest first."""
+    found = [decode_manifest(file.read_bytes()) for file in settings.released_dir.glob("*.json")]
+    return sorted(found, key=lambda manifest: manifest.release)
+
+
 def publish(settings: CentralSettings) -> int:
-    """Bring the repository to the broker as retained messages; returns how many were sent."""
+    """Bring the repository to the broker as retained messages; returns how many were sent.
+
+    Snapshot and timestamp are signed anew: they expire after days, and boxes then take no release.
+    """
     repository = open_repository(settings.repository_dir, settings.keys_dir)
+    repository.renew_online()
     messaging = Messaging(settings.mqtt, client_id="solar-central-release")
     messaging.start()
     try:
@@ -148,14 +161,6 @@ def retrain(
     report = release(settings, candidate.directory, settings.release.ring)
     ModelRegistry(settings.registry_dir).promote(run.versions)
     return Retrained(candidate, run, verdict, report)
-
-
-def candidate_manifest(settings: CentralSettings) -> Manifest:
-    """Manifest of the last candidate. Raises ``RetrainError`` when there is none."""
-    directory = settings.work_dir / "candidate"
-    if not directory.is_dir():
-        raise RetrainError(f"{directory} is not there; run `solar-central train` first")
-    return read_manifest(directory)
 
 
 def _judged(metrics: dict[str, float] | None, manifest: Manifest) -> Judged | None:

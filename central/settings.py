@@ -181,6 +181,11 @@ class CentralSettings:
         return Path(self.release.repository or Path(self.data_dir) / "repository")
 
     @property
+    def released_dir(self) -> Path:
+        """Manifests of everything that was ever released, by bundle."""
+        return Path(self.data_dir) / "released"
+
+    @property
     def keys_dir(self) -> Path:
         """Private keys of the repository."""
         return Path(self.release.keys or Path(self.data_dir) / "keys")

@@ -196,9 +196,11 @@ class Updater:
             outcome = UpdateOutcome(UpdateResult.FAILED, reason=f"{type(error).__name__}: {error}")
         finally:
             self._checking.release()
-        _log.info(
-            "bundle check: %s %s %s", outcome.result, outcome.bundle or "", outcome.reason or ""
-        )
+        bad = outcome.result in (UpdateResult.REFUSED, UpdateResult.FAILED)
+        _log.log(
+            logging.WARNING if bad else logging.INFO,
+            "bundle check: %s %s %s", outcome.result, outcome.bundle or "", outcome.reason or "",
+        )  # fmt: skip
         return outcome
 
     def _check(self) -> UpdateOutcome:
@@ -250,12 +252,12 @@ class Updater:
                 offer.bundle_id, report.cases, report.worst_error, report.slowest_ms,
             )  # fmt: skip
             archive.unlink()
-            self._slots.install(unpacked, offer.sha256)
+            with self._lock:  # or a forecast ending now would tidy the new release away
+                self._slots.install(unpacked, offer.sha256)
+                slot = Slot(offer.sha256, offer.bundle_id, offer.release)
+                self._remember(begin_trial(self._record, slot, self._settings.tries))
         finally:
             self._slots.clear_staging()
-        with self._lock:
-            slot = Slot(offer.sha256, offer.bundle_id, offer.release)
-            self._remember(begin_trial(self._record, slot, self._settings.tries))
 
     def _refused_for_ever(self, signed: SignedOffer, reason: str) -> BundleRefused:
         offer = signed.offer

@@ -179,7 +179,8 @@ class Uplink:
 
         self._journal.on_commit(committed)
         self._horizon = self._journal.last_seq
-        self._forecast = await asyncio.to_thread(self._journal.reader.latest, Kind.FORECAST)
+        before = await asyncio.to_thread(self._journal.reader.latest, Kind.FORECAST)
+        self._forecast = self._forecast or before  # one may have been committed meanwhile
         session = asyncio.create_task(self.session.run(), name="mqtt-session")
         try:
             while not self._closing:

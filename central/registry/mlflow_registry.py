@@ -1,8 +1,8 @@
-"""Runs and model versions in MLflow, on a database (MLflow 3.13 dropped the file store).
+"""Runs and model versions in MLflow, kept in a database.
 
-Aliases say what is what: ``challenger`` is the latest candidate, ``champion`` what was released last,
-``previous_champion`` what came before. The runbook's words Staging and Production stand as the tag
-``stage``, because MLflow's own stages are deprecated.
+Aliases say what is what: ``challenger`` is the latest candidate, ``champion`` what was released
+last, ``previous_champion`` what came before. The runbook's words Staging and Production stand as
+the tag ``stage``, because MLflow's own stages are deprecated.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 from central.compare import Comparison
 from models.bundle.manifest import Manifest
 from models.contract.forecast import WeatherMode
-from models.contract.timestamps import DAY_MS, STEP_MS, Instant
+from models.contract.timestamps import STEP_MS, Instant
 from models.features.site import Site
 from models.features.spec import FEATURES, current_spec
 
@@ -116,7 +116,7 @@ def facts(report: LiveReport) -> tuple[Fact, ...]:
     return (
         *_site_facts(report),
         *_forecast_facts(report.live),
-        *(fact for manifest in report.manifests for fact in bundle_facts(manifest)),
+        *(bundle_fact(manifest) for manifest in report.manifests),
         _training_check(report.live),
         *(parity_fact(parity) for parity in report.parities),
         *([] if report.comparison is None else [comparison_fact(report.comparison)]),
@@ -124,18 +124,19 @@ def facts(report: LiveReport) -> tuple[Fact, ...]:
     )
 
 
-def bundle_facts(manifest: Manifest) -> Iterator[Fact]:
-    """What a manifest says, in two rows."""
+def bundle_fact(manifest: Manifest) -> Fact:
+    """What a manifest says."""
     training, features = manifest.training, manifest.features
     known = features.digest == current_spec().digest
     release = f"release {manifest.release}" if manifest.release else "not released"
     resolution = f"source resolution {features.source_resolution_minutes} min"
     counted = f"{len(FEATURES)} features" if known else "other features than this program's"
-    yield Fact(f"Bundle {manifest.bundle_id}", f"{release}, {counted}, {resolution}", not known)
     span = numbers.duration(training.end - training.start)
-    yield Fact(
-        f"Training span of {manifest.bundle_id}",
-        f"{numbers.day(training.start)} to {numbers.day(training.end - 1)} ({span})",
+    trained = (
+        f"trained on {numbers.day(training.start)} to {numbers.day(training.end - 1)} ({span})"
+    )
+    return Fact(
+        f"Bundle {manifest.bundle_id}", f"{release}, {counted}, {resolution}, {trained}", not known
     )
 
 
@@ -143,7 +144,7 @@ def parity_fact(parity: Parity) -> Fact:
     """Difference and tolerance of one gate."""
     return Fact(
         f"Parity: {parity.name}",
-        f"{numbers.small(parity.difference)} of {numbers.small(parity.tolerance)} allowed"
+        f"{numbers.small(parity.difference)}, allowed {numbers.small(parity.tolerance)}"
         f" ({parity.measure}; {numbers.count(parity.compared)} compared)",
         not parity.difference <= parity.tolerance,
     )
@@ -287,4 +288,6 @@ def _training_check(live: LiveScores) -> Fact:
     ]
     if min(gaps) < 0:  # a bundle that came later, trained on the first scored days
         return Fact(name, "yes, each target after that of its own bundle")
-    return Fact(name, f"yes, the first target {min(gaps) / DAY_MS:.1f} days after it")
+    if min(gaps) == 0:
+        return Fact(name, "yes, the first target begins where it ends")
+    return Fact(name, f"yes, the first target begins {numbers.duration(min(gaps))} after its end")

@@ -63,8 +63,8 @@ def _sections(report: LiveReport) -> Iterator[str]:
     yield section(
         "A day ahead",
         figure(
-            day_ahead_plot(live.trace, offset, width=WIDE, days_per_row=9),
-            day_ahead_plot(live.trace, offset, width=NARROW, days_per_row=3),
+            day_ahead_plot(live.trace, offset, width=WIDE, days_per_row=9, row_height=240),
+            day_ahead_plot(live.trace, offset, width=NARROW, days_per_row=3, row_height=170),
             (
                 ("actual", "measured"),
                 ("median", "median of the day before"),
@@ -116,9 +116,9 @@ def headline(overall: Score, over_what: str) -> str:
         )
     low, high = overall.skill_low, overall.skill_high
     if low > 0:
-        class_, verdict = "good", "clearly better than the reference"
+        class_, verdict = "good", "better than the reference"
     elif high < 0:
-        class_, verdict = "bad", "clearly worse than the reference"
+        class_, verdict = "bad", "worse than the reference"
     else:
         class_, verdict = "unclear", "not clear of chance"
     interval = numbers.interval(overall)

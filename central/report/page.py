@@ -70,7 +70,10 @@ def figure(wide: str, narrow: str, legend: Sequence[tuple[str, str]] = ()) -> st
 
 def table(head: Sequence[str], rows: Iterable[str]) -> str:
     """A table of ready ``<th>``/``<td>`` cells and rows made by ``row``."""
-    return f"<table><thead><tr>{''.join(head)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return (
+        f'<div class="scroll"><table><thead><tr>{"".join(head)}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def column(name: str, class_: str = "") -> str:

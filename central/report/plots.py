@@ -19,11 +19,15 @@ from .live import Reliability
 from .numbers import day_name, offset_name, percent
 from .svg import Frame, drawing, element, text, tick_digits, tick_step, title
 
-_ROW_HEIGHT = 190
-_LEFT, _RIGHT = 40, 8
+_LEFT, _RIGHT, _TOP, _DAY_NAMES = 40, 8, 30, 26
+"""Room around what is drawn, and under it for the names of days [px]."""
+_NARROW_SLOT = 44
+"""Below this many pixels a lead needs the smaller letters."""
 
 
-def day_ahead_plot(trace: DayAhead, offset_ms: int, *, width: int, days_per_row: int) -> str:
+def day_ahead_plot(
+    trace: DayAhead, offset_ms: int, *, width: int, days_per_row: int, row_height: int
+) -> str:
     """Measured power and the band that stood a day before, in rows of whole days.
 
     Args:
@@ -50,9 +54,9 @@ def day_ahead_plot(trace: DayAhead, offset_ms: int, *, width: int, days_per_row:
         begin = first_day + row * per_row
         frame = Frame(
             _LEFT,
-            24 + row * _ROW_HEIGHT,
+            _TOP + row * row_height,
             width - _LEFT - _RIGHT,
-            _ROW_HEIGHT - 56,
+            row_height - _TOP - _DAY_NAMES,
             0.0,
             float(per_row),
             top,
@@ -61,7 +65,7 @@ def day_ahead_plot(trace: DayAhead, offset_ms: int, *, width: int, days_per_row:
             trace, local, begin, min(per_row, first_day + days - begin), frame, unit, scale
         )
     label = _day_ahead_words(trace, days, unit, scale)
-    return drawing(width, rows * _ROW_HEIGHT + 4, label, parts)
+    return drawing(width, rows * row_height, label, parts)
 
 
 def _day_ahead_row(
@@ -117,10 +121,13 @@ def lead_plot(scores: Mapping[str, Score], *, width: int, height: int = 250) -> 
     errors = [(100 * scores[lead].mae, 100 * scores[lead].mae_persistence) for lead in leads]
     known = [value for pair in errors for value in pair if not math.isnan(value)]
     top = max(known, default=1.0) * 1.08 or 1.0
-    frame = Frame(_LEFT, 24, width - _LEFT - _RIGHT, height - 70, 0.0, float(len(leads)), top)
+    frame = Frame(
+        _LEFT, _TOP, width - _LEFT - _RIGHT, height - _TOP - 42, 0.0, float(len(leads)), top
+    )
     step = tick_step(top, 4)
     parts = list(frame.value_axis(step, "% of AC capacity", tick_digits(step)))
     bar = 0.36
+    letters = "tight" if frame.width / len(leads) < _NARROW_SLOT else None
     for place, (lead, pair) in enumerate(zip(leads, errors, strict=True)):
         for k, (value, class_, name) in enumerate(
             zip(pair, ("model", "reference"), ("model", "smart persistence"), strict=True)
@@ -141,7 +148,7 @@ def lead_plot(scores: Mapping[str, Score], *, width: int, height: int = 250) -> 
             )
         short = lead.removesuffix(" h").replace("-", "–")
         x = frame.x(place + 0.5)
-        parts.append(text(short, x, frame.bottom + 17, text_anchor="middle"))
+        parts.append(text(short, x, frame.bottom + 17, text_anchor="middle", class_=letters))
     parts.append(text("lead time [h]", frame.right, frame.bottom + 36, text_anchor="end"))
     words = "; ".join(
         f"{lead}: {percent(scores[lead].mae)} against {percent(scores[lead].mae_persistence)}"
@@ -153,7 +160,7 @@ def lead_plot(scores: Mapping[str, Score], *, width: int, height: int = 250) -> 
 
 def reliability_plot(reliability: Sequence[Reliability], *, width: int, height: int = 250) -> str:
     """Observed share at or below each quantile over its nominal level, and the diagonal."""
-    frame = Frame(_LEFT, 24, width - _LEFT - 14, height - 70, 0.0, 100.0, 100.0)
+    frame = Frame(_LEFT, _TOP, width - _LEFT - 14, height - _TOP - 42, 0.0, 100.0, 100.0)
     parts = list(frame.value_axis(25, "observed [%]"))
     for level in (0, 25, 50, 75, 100):
         x = frame.x(level)

@@ -112,7 +112,7 @@ class Frame:
             y = self.y(k * step)
             yield element("line", class_="grid", x1=self.left, x2=self.right, y1=y, y2=y)
             yield text(f"{k * step:.{digits}f}", self.left - 6, y + 4, text_anchor="end")
-        yield text(label, 0, self.top - 8)
+        yield text(label, 0, self.top - 16)
 
     def _points(self, xs: Sequence[float], ys: FloatArray, run: range) -> list[str]:
         return [f"{self.x(xs[k]):.1f},{self.y(float(ys[k])):.1f}" for k in run]

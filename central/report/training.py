@@ -24,7 +24,7 @@ from models.contract.forecast import LEVELS
 from models.contract.timestamps import Instant, parse_iso8601
 
 from . import numbers
-from .facts import Fact, Parity, bundle_facts, parities, parity_fact
+from .facts import Fact, Parity, bundle_fact, parities, parity_fact
 from .html import LEAD_LEGEND, NARROW, WIDE, headline
 from .html import score_table as html_scores
 from .page import (
@@ -134,7 +134,7 @@ class TrainingReport:
     def facts(self) -> Iterator[Fact]:
         """Bundle, models and gates as rows."""
         if self.manifest is not None:
-            yield from bundle_facts(self.manifest)
+            yield bundle_fact(self.manifest)
         rounds = ", ".join(
             f"{level:g}: {count}" for level, count in zip(LEVELS, self.trees, strict=False)
         )

@@ -87,7 +87,7 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection on which all reads of the block see one state."""
+        """A connection on which all reads of the block see one state. Raises ``StoreError``."""
         with self._readers_lock:
             if self._closed:
                 raise StoreError(f"{self.path}: the store is closed")
@@ -98,6 +98,8 @@ class Database:
         try:
             connection.execute("BEGIN")
             yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

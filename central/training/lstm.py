@@ -1,20 +1,22 @@
 """The LSTM: quantiles of the clear-sky index, hour by hour, from the last day of measurements.
 
 Keras 2 (``tf_keras``), because only its LSTM converts to the fused int8 kernel (Keras 3 unrolls it
-or crashes the converter). Orientation, time of day and season reach it through the clear-sky channel.
+or crashes the converter). Orientation, time of day and season reach it by the clear-sky channel.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from models.contract.forecast import LEVELS
 from models.features.spec import KNOTS, WINDOW_CHANNELS, WINDOW_STEPS
 
 from .dataset import Windows
+from .keras2 import load_keras2
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,7 @@ def fit_lstm(
     progress: Callable[[str], None] = lambda text: None,
 ) -> Any:
     """A trained ``tf_keras.Model``: (batch, WINDOW_STEPS, C) -> (batch, KNOTS * levels)."""
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import numpy as np
-    import tensorflow as tf
-    import tf_keras
-
+    tf, tf_keras = load_keras2()
     tf_keras.utils.set_random_seed(settings.seed)
     levels = tf.constant(LEVELS, dtype=tf.float32)
 
@@ -66,9 +63,8 @@ def fit_lstm(
     )
     model.compile(tf_keras.optimizers.Adam(settings.learning_rate), loss=pinball)
 
-    class Report(tf_keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            progress(f"lstm epoch {epoch + 1}: loss {(logs or {}).get('val_loss', 0.0):.5f}")
+    def report(epoch: int, logs: dict[str, float]) -> None:
+        progress(f"lstm epoch {epoch + 1}: loss {logs['val_loss']:.5f}")
 
     model.fit(
         train.past,
@@ -78,7 +74,7 @@ def fit_lstm(
         epochs=settings.epochs,
         verbose=0,
         callbacks=[
-            Report(),
+            tf_keras.callbacks.LambdaCallback(on_epoch_end=report),
             tf_keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True),
         ],
     )

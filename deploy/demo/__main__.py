@@ -24,6 +24,7 @@ from .processes import DemoError, Processes
 from .scenario import (
     AC_CAPACITY_W,
     DC_CAPACITY_W,
+    LEAST_DAYS,
     SCORED_DAYS,
     SITE,
     SPEED,
@@ -38,6 +39,8 @@ from .scenario import (
 
 BIN = Path(sys.executable).parent
 EDGE, CENTRAL = str(BIN / "solar-edge"), str(BIN / "solar-central")
+SETTLE_S = 3.0
+"""Real time for what was committed last to be acknowledged."""
 console = Console()
 
 
@@ -131,26 +134,27 @@ def _tell(services: Processes, place: Place) -> float:
     _watch(services, clock, anchor, activated)
 
     _say("6", "what came of it")
-    comparison = _compare(services, place, central)
+    journal = _copy_journal(place)
+    _prove_complete(services, journal, central)
+    report, figures = place.root / "report.html", place.root / "report.json"
     console.print(
-        f"journal {comparison['journal_entries']} entries, "
-        f"centre holds {comparison['matching']} of them; lost {len(comparison['lost'])}, different {len(comparison['different'])}, "
-        f"doubled {comparison['stored_duplicates']}"
-    )
-    report = place.root / "report.html"
-    scores: dict[str, Any] = json.loads(
         services.run(
             CENTRAL, "report", *central, "--agent", SITE, "--start", format_iso8601(activated),
-            "--html", str(report), "--json",
+            "--journal", str(journal), "--source", f"simulated from {weather.name}",
+            "--html", str(report), "--save", str(figures),
         )
     )  # fmt: skip
-    console.print(services.run(
-        CENTRAL, "report", *central, "--agent", SITE, "--start", format_iso8601(activated),
-    ))  # fmt: skip
+    scores: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
     if not scores["after_training"]:
-        raise DemoError("a scored interval lies within the training span")
+        raise DemoError("a scored interval lies within the training span, or its end is not known")
+    if scores["weather_modes"] != ["none"]:
+        raise DemoError(f"weather modes {scores['weather_modes']}, only 'none' is honest here")
+    if scores["days"] < LEAST_DAYS:
+        raise DemoError(f"{scores['days']} days scored, {LEAST_DAYS} are wanted")
+    skill = float(scores["scores"]["all"]["skill"])
+    console.print(f"skill against smart persistence: {skill:+.1%} over {scores['days']} days")
     console.print(f"page while it runs: http://127.0.0.1:{ports.api}/   report: {report}")
-    return float(scores["scores"]["all"]["skill"])
+    return skill
 
 
 def _watch(services: Processes, clock: ScaledClock, anchor: Anchor, activated: int) -> None:
@@ -163,26 +167,29 @@ def _watch(services: Processes, clock: ScaledClock, anchor: Anchor, activated: i
             bar.update(task, completed=now - activated, description=format_iso8601(now))
             time.sleep(0.25)
     # The last targets are measured and acknowledged before anybody counts.
-    time.sleep(2.0 + HOUR_MS / 1000 / anchor.speed)
+    time.sleep(SETTLE_S + HOUR_MS / 1000 / anchor.speed)
 
 
-def _compare(services: Processes, place: Place, central: tuple[str, ...]) -> dict[str, Any]:
-    """Compare a copy of the journal: what is in it now has reached the centre a moment later."""
+def _copy_journal(place: Place) -> Path:
+    """A copy of the journal as it is now; what is in it has reached the centre a moment later."""
     copy = place.root / "journal-copy.sqlite"
     with (
         closing(sqlite3.connect(place.edge_data / "journal.sqlite")) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)
-    time.sleep(3.0)
+    time.sleep(SETTLE_S)
+    return copy
+
+
+def _prove_complete(services: Processes, journal: Path, central: tuple[str, ...]) -> None:
     found: dict[str, Any] = json.loads(
         services.run(
-            CENTRAL, "compare", str(copy), "--agent", SITE, *central, "--json", check=False
+            CENTRAL, "compare", str(journal), "--agent", SITE, *central, "--json", check=False
         )
     )
     if not found["complete"]:
         raise DemoError(f"the centre does not hold what the agent committed: {found}")
-    return found
 
 
 def _keep_running(services: Processes, place: Place) -> None:

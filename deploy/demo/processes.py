@@ -1,8 +1,7 @@
-"""Children that never outlive us: stopped in order at the end, killed by the kernel if we die."""
+"""Children that never outlive us: stopped in order at the end, ended by the kernel if we die."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -13,60 +12,61 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_PR_SET_PDEATHSIG = 1
 _STOP_S = 15.0
+# setpriv (util-linux, on every Debian): the kernel sends SIGTERM when we die, however we die.
+_DIE_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 
 
 class DemoError(RuntimeError):
     """The demo cannot go on; says what to look at."""
 
 
-def die_with_parent() -> None:
-    """Run in the child before exec: SIGTERM when the demo dies, however it dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 class Processes:
-    """The running services of a demo, stopped last in, first out."""
+    """The running services of a demo, stopped last in, first out.
+
+    Every child leads a group of its own: Ctrl-C reaches us alone, we end the children in order, and
+    what a child has started (a compiler) ends with it.
+    """
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         self._logs, self._environment = logs, dict(environment)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        """Start a service; its output goes to ``logs/NAME.log``."""
-        with (self._logs / f"{name}.log").open("ab") as log:
+        """Start a service; its output is added to ``logs/NAME.log``."""
+        with self._logs.joinpath(f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command,
+                [*_DIE_WITH_US, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
-                # Its own group: Ctrl-C reaches us alone, and we end the services in order.
                 process_group=0,
-                preexec_fn=die_with_parent,
             )
         self._running[name] = process
         return process
 
     def run(self, *command: str, show: bool = False, check: bool = True) -> str:
         """Run a command to its end; its standard output. ``show`` lets its progress be seen."""
-        done = subprocess.run(
-            command,
+        process = subprocess.Popen(
+            [*_DIE_WITH_US, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if show else subprocess.PIPE,
             env=self._environment,
             text=True,
-            check=False,
-            preexec_fn=die_with_parent,
+            process_group=0,
         )
-        if check and done.returncode:
+        try:
+            output, errors = process.communicate()
+        finally:
+            _end_group(process)
+        if check and process.returncode:
             raise DemoError(
-                f"{' '.join(command)} ended with {done.returncode}:\n"
-                f"{(done.stderr or done.stdout).strip()[-2000:]}"
+                f"{' '.join(command)} ended with {process.returncode}:\n"
+                f"{(errors or output).strip()[-2000:]}"
             )
-        return done.stdout
+        return output
 
     def wait(self, what: str, holds: Callable[[], object], timeout_s: float) -> None:
         """Return once ``holds()`` is true. Raises ``DemoError`` when it is not in time, or when a
@@ -86,16 +86,23 @@ class Processes:
                 tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise DemoError(f"{name} ended with {process.returncode}; {log} ends with:\n{tail}")
 
-    def stop(self, name: str) -> None:
-        """End one service: SIGTERM, then SIGKILL for its whole group."""
+    def pid(self, name: str) -> int:
+        """Process id of a service."""
+        return self._running[name].pid
+
+    def stop(self, name: str) -> int:
+        """End one service with SIGTERM; its exit code. SIGKILL for what is left of its group."""
         process = self._running.pop(name)
         if process.poll() is None:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_S)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _end_group(process)
+        return process.returncode
+
+    def kill(self, name: str) -> None:
+        """End one service and its group with SIGKILL, as a power cut would."""
+        _end_group(self._running.pop(name))
 
     def __enter__(self) -> Self:
         return self
@@ -108,3 +115,9 @@ class Processes:
     ) -> None:
         for name in reversed(list(self._running)):
             self.stop(name)
+
+
+def _end_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -21,8 +21,10 @@ SHOWN_DAYS = 32
 """Days at the end of the year that nobody trains on before they have happened."""
 SPEED = 3600.0
 """Domain seconds per real second: an hour a second."""
-SCORED_DAYS = 8.0
-"""Domain days to run with the bundle; at least 7 of them are scored whole."""
+LEAST_DAYS = 7
+"""Domain days after the training span that must be scored."""
+SCORED_DAYS = LEAST_DAYS + 1.5
+"""Domain days to run with the bundle, because the first and the last are cut."""
 DC_CAPACITY_W, AC_CAPACITY_W, TILT = 6000.0, 5000.0, 30.0
 
 
@@ -129,7 +131,9 @@ def set_clock(place: Place, begin: Instant, speed: float) -> Anchor:
     return anchor
 
 
-def write_settings(place: Place, ports: Ports, summary: dict[str, Any]) -> None:
+def write_settings(
+    place: Place, ports: Ports, summary: dict[str, Any], *, embedded_broker: bool = True
+) -> None:
     """Both settings files, as an operator would write them."""
     plant = summary["plant"]
     geometry = f"""latitude = {plant["latitude"]}
@@ -147,7 +151,7 @@ clock_anchor = {_text(place.anchor)}
 port = {ports.broker}
 
 [broker]
-embedded = "yes"
+embedded = "{"yes" if embedded_broker else "no"}"
 
 [api]
 port = {ports.api}

@@ -203,7 +203,7 @@ def test_a_retained_forecast_is_there_again_after_the_broker_forgot_it(
             broker.start()
             seen: list[bytes] = []
             agent.uplink.watch(f"solar/{AGENT}/forecast", lambda _topic, body: seen.append(body))
-            await until(lambda: agent.uplink.counts()["mqtt_connects"] == 2, "reconnected")
+            await until(lambda: agent.uplink.counts()["mqtt_connects"] >= 2, "reconnected")
             await until(lambda: any(b"second" in body for body in seen), "published again")
             found = await agent.uplink.fetch_retained(f"solar/{AGENT}/forecast", 10)
             assert [b"second" in body for body in found.values()] == [True]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from central.release.release import promote, release_bundle
+from edge_agent.bundle_slots import BundleSlots
 from edge_agent.bundle_source import DirectorySource
 from edge_agent.selftest import SelfTestReport
 from edge_agent.updater import STATE_KEY, UpdateResult
@@ -252,6 +254,31 @@ def test_two_checks_at_once_are_not_run(centre: Centre, boxes: Boxes) -> None:
     box = boxes.start(centre.directory, selftest=check_again)
     assert box.check().result is UpdateResult.ACTIVATED
     assert inner[0].result is UpdateResult.FAILED
+
+
+def test_forecast_that_ends_during_the_switch_does_not_tidy_the_new_bundle_away(
+    centre: Centre, boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centre.release()
+    box = boxes.start(centre.directory)
+    box.check()
+    new = centre.release()
+    install = BundleSlots.install
+    threads = []
+
+    def install_and_let_a_forecast_end(slots: BundleSlots, staged: Path, sha256: str) -> None:
+        install(slots, staged, sha256)
+        threads.append(threading.Thread(target=box.forecast_succeeded))
+        threads[0].start()
+        threads[0].join(0.3)
+
+    monkeypatch.setattr(BundleSlots, "install", install_and_let_a_forecast_end)
+    assert box.check().result is UpdateResult.ACTIVATED
+    threads[0].join(10)
+    active = box.active()
+    assert active is not None
+    assert active.name == new.sha256
+    assert active.is_dir()
 
 
 def test_fleet_gets_the_very_archive_that_the_canaries_ran(centre: Centre, boxes: Boxes) -> None:

@@ -1,0 +1,100 @@
+"""A real candidate bundle for tests: trained, converted and compiled by the centre, but tiny.
+
+    python -m tests.training DIRECTORY [LEAST_LSTM_SHARE]
+
+Decides how small a training may be and still go the whole way. It runs in a process of its own, so
+that tensorflow never enters the one that tests: imports of the centre stand inside functions.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from tests.environments import ROOT, run
+
+LEAST_LSTM_SHARE = 0.2
+"""A tiny LSTM loses against the trees, and a share of 0 would leave its file unread."""
+
+
+def train_candidate(directory: Path, least_lstm_share: float = LEAST_LSTM_SHARE) -> None:
+    """Write a candidate bundle for both CPUs to the new ``directory``, trained in a child process.
+
+    At every lead the LSTM's share is at least ``least_lstm_share`` (0: as the training found it).
+    """
+    run(sys.executable, "-m", "tests.training", directory, str(least_lstm_share))
+
+
+# ---- the child -----------------------------------------------------------------------------------
+
+
+def _train(directory: Path, least_lstm_share: float) -> None:
+    from central.intake.tmy3 import bundled_weather_file
+    from central.site_series import run_site_series
+    from central.training.dataset import TrainingSite
+    from central.training.histories import read_history
+    from central.training.lstm import LstmSettings
+    from central.training.pipeline import train
+    from central.training.presets import Preset
+    from central.training.trees import TreeSettings
+    from models.features.site import Site
+
+    tiny = Preset(
+        TreeSettings(trees=10, fewest=8, depth=3, learning_rate=0.3, threads=1),
+        LstmSettings(units=16, epochs=1),
+        rows=6_000,
+        windows=400,
+        case_every=101,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        summary = run_site_series(
+            bundled_weather_file(), work / "series.csv", history_file=work / "history.parquet"
+        )
+        plant, series = summary.plant, read_history(work / "history.parquet")
+        site = Site(
+            latitude=plant.latitude,
+            longitude=plant.longitude,
+            dc_capacity_w=plant.dc_capacity_w,
+            ac_capacity_w=plant.ac_capacity_w,
+            tilt=plant.tilt,
+            azimuth=plant.azimuth,
+            elevation=plant.elevation_m,
+        )
+        history = TrainingSite("greensboro", site, series, summary.source_minutes)
+        candidate = train([history], tiny, work, series.end, progress=_say, stage=_say)
+        _raise_lstm_share(candidate.directory, least_lstm_share)
+        shutil.move(candidate.directory, directory)
+
+
+def _raise_lstm_share(directory: Path, least: float) -> None:
+    """Change the blend of a finished candidate, and its golden outputs with it."""
+    import numpy as np
+
+    from central.training.candidate import GOLDEN_FILE, write_golden
+    from models.bundle.archive import describe_file, read_manifest, write_manifest
+    from models.forecasters.bundle import BundleForecaster
+
+    manifest = read_manifest(directory)
+    shares = tuple(max(share, least) for share in manifest.lstm_share)
+    manifest = replace(manifest, lstm_share=shares)
+    write_manifest(directory, manifest)
+    forecaster = BundleForecaster.load(directory)
+    with np.load(directory / GOLDEN_FILE) as golden:
+        features, windows = golden["features"], golden["windows"]
+    pairs = zip(features, windows, strict=True)
+    expected = np.stack([forecaster.predict_normalised(*pair) for pair in pairs])
+    write_golden(directory / GOLDEN_FILE, features, windows, expected)
+    golden_entry = replace(manifest.golden, file=describe_file(directory, GOLDEN_FILE))
+    write_manifest(directory, replace(manifest, golden=golden_entry))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    _train(Path(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,120 @@
+"""A device that fails is said once, left in peace for longer and longer, and welcomed back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from edge_agent.acquisition import SILENT_AFTER, DevicePoller
+from edge_agent.supervision import Progress
+from firmware_bridge import DeviceIdentity, TransientDeviceError
+from models.contract.clock import SystemClock
+from models.contract.messages import Alert
+from models.contract.record import Reading, Record
+from models.contract.timestamps import Instant
+
+
+class ScriptedDriver:
+    """Answers by a script: True is a record, False an error."""
+
+    name = "inverter"
+
+    def __init__(self, script: Sequence[bool]) -> None:
+        self._script = list(script)
+
+    async def poll(self, clock_now: Instant) -> Record:
+        if not self._script.pop(0):
+            raise TransientDeviceError("no answer")
+        return Record(self.name, clock_now, {"ac_power": Reading(1.0)})
+
+    async def identify(self) -> DeviceIdentity:
+        return DeviceIdentity(self.name, "script")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def poller(script: Sequence[bool]) -> tuple[DevicePoller, list[Record], list[Alert]]:
+    records: list[Record] = []
+    alerts: list[Alert] = []
+    one = DevicePoller(ScriptedDriver(script), 1000, SystemClock(), records.append, alerts.append)
+    return one, records, alerts
+
+
+def poll_all(one: DevicePoller, times: int) -> None:
+    async def go() -> None:
+        for _ in range(times):
+            await one.poll_once()
+
+    asyncio.run(go())
+
+
+def test_a_silent_device_alarms_once_and_its_return_is_told() -> None:
+    one, records, alerts = poller([True, *[False] * (SILENT_AFTER + 4), True, True])
+    poll_all(one, SILENT_AFTER + 7)
+    assert len(records) == 3
+    assert [(alert.code, alert.active) for alert in alerts] == [
+        ("device-silent", True),
+        ("device-silent", False),
+    ]
+    assert "no answer" in alerts[0].text
+    assert one.counters.polls == SILENT_AFTER + 7
+    assert one.counters.failures == SILENT_AFTER + 4
+
+
+def test_a_single_failure_is_no_alarm() -> None:
+    one, _, alerts = poller([False, True, False, True])
+    poll_all(one, 4)
+    assert not alerts
+    assert one.last_error is None
+
+
+def test_the_pause_grows_and_is_bounded() -> None:
+    one, _, _ = poller([False] * 40)
+    pauses = []
+    for _ in range(40):
+        poll_all(one, 1)
+        pauses.append(one._pause_s())
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.2
+    assert pauses[-1] == 60.0
+
+
+class FastClock:
+    """Domain time that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.time = 10_000_500
+
+    def now(self) -> Instant:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time / 1000
+
+    async def sleep_until(self, instant: Instant) -> None:
+        self.time = max(self.time, instant)
+        await asyncio.sleep(0)
+
+
+def test_polls_lie_on_their_grid_and_missed_turns_are_counted() -> None:
+    clock = FastClock()
+    records: list[Record] = []
+
+    def take(record: Record) -> None:
+        records.append(record)
+        if len(records) == 3:
+            clock.time += 3_700  # the answer took that long
+
+    one = DevicePoller(ScriptedDriver([True] * 6), 1000, clock, take, lambda alert: None)
+
+    async def go() -> None:
+        loop = asyncio.create_task(one.run(Progress("poll", 10, clock.monotonic)))
+        while len(records) < 6:
+            await asyncio.sleep(0)
+        loop.cancel()
+
+    asyncio.run(go())
+    times = [record.measured_at - 10_000_000 for record in records]
+    assert times == [1000, 2000, 3000, 6700, 7000, 8000]
+    assert one.counters.skipped == 2
