@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 SETTLE_SHARE = 0.02
 """Share of an interval to wait after its end for polls that are under way."""
+_GOODBYE_S = 10.0
 _ANNOUNCEMENT = bundle_topic("metadata/timestamp.json")
 
 
@@ -162,13 +163,19 @@ class Agent:
         return loops
 
     async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        for task in tasks:
+        """Stop reading, keep what was read, and say goodbye last: with everything counted."""
+        uplink = next(task for task in tasks if task.get_name() == "uplink")
+        others = [task for task in tasks if task is not uplink]
+        for task in others:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        await asyncio.gather(*others, return_exceptions=True)
         # What was read since the last whole interval is in the journal; the intervals keep theirs.
         self._store(self._builder.complete(floor_to_step(self.clock.now())))
+        await asyncio.to_thread(self._journal.flush)
+        self._status_file.write(self._status(False), self._last_forecast)
+        self._uplink.close()
+        with suppress(TimeoutError, Exception):
+            await asyncio.wait_for(uplink, _GOODBYE_S)
 
     # --- what the loops do ---------------------------------------------------------------------
 

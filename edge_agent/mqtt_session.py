@@ -192,7 +192,6 @@ class MqttSession:
         if mid is None:
             return None
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(_note_refusal)
         self._answers[mid] = answer
         return answer
 
@@ -348,7 +347,9 @@ class MqttSession:
         if waiting is None or waiting.done():
             return
         if failure is not None:
+            _log.warning("the broker refused a subscription or fence: %s", failure)
             waiting.set_exception(TransportUnavailable(f"the broker refused: {failure}"))
+            waiting.exception()  # seen here: nobody may be waiting for it
         elif waiting not in self._fences.values():  # a fence is through when it comes back
             waiting.set_result(None)
 
@@ -360,8 +361,3 @@ class MqttSession:
             # Left over in the broker's session from before a crash: give it back.
             self.counters["mqtt_unexpected"] += 1
             self._connection.unsubscribe(message.topic)
-
-
-def _note_refusal(answer: asyncio.Future[None]) -> None:
-    if not answer.cancelled() and (error := answer.exception()) is not None:
-        _log.warning("a subscription failed: %s", error)

@@ -27,9 +27,10 @@ def status_view(snapshot: Snapshot) -> RenderableType:
     head = Table.grid(padding=(0, 2))
     head.add_row("agent", f"{status.agent}  (solar-edge {status.version})")
     age = f"{snapshot.age_s:.0f} s ago"
+    stale = snapshot.age_s > STALE_S or not status.online
     head.add_row(
         "written",
-        Text(age, style="red bold" if snapshot.age_s > STALE_S else "")
+        Text(age if status.online else f"stopped {age}", style="red bold" if stale else "")
         + Text(f"  at {format_iso8601(status.timestamp)}"),
     )
     head.add_row("bundle", _bundle(status.bundle))

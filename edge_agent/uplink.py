@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
@@ -179,8 +180,7 @@ class Uplink:
 
         self._journal.on_commit(committed)
         self._horizon = self._journal.last_seq
-        before = await asyncio.to_thread(self._journal.reader.latest, Kind.FORECAST)
-        self._forecast = self._forecast or before  # one may have been committed meanwhile
+        await self._find_forecast()
         session = asyncio.create_task(self.session.run(), name="mqtt-session")
         try:
             while not self._closing:
@@ -203,6 +203,15 @@ class Uplink:
         finally:
             session.cancel()
             await asyncio.gather(session, return_exceptions=True)
+
+    async def _find_forecast(self) -> None:
+        """The newest forecast of earlier runs, to be retained again if the broker forgot it."""
+        try:
+            found = await asyncio.to_thread(self._journal.reader.latest, Kind.FORECAST)
+        except sqlite3.Error as error:
+            _log.warning("the last forecast could not be read: %s", error)
+            return
+        self._forecast = self._forecast or found  # one may have been committed meanwhile
 
     def close(self) -> None:
         """Let :meth:`run` say goodbye and return."""

@@ -16,11 +16,13 @@ import hypothesis
 import pytest
 
 from central.broker import Broker
+from tests.build_once import build_once
 from tests.environments import REQUIREMENTS, ROOT, build_wheel, make_environment, run, uv
 from tests.forbid_skip import (  # noqa: F401  # hooks are found by their names
     pytest_make_collect_report,
     pytest_runtest_makereport,
 )
+from tests.training import train_candidate
 
 # Two workers share two cores with brokers and training: the time of one example says nothing.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -73,3 +75,15 @@ def edge_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = make_environment(directory, sys.executable, REQUIREMENTS / "edge-py311.txt")
     run(uv(), "pip", "install", "--quiet", "--python", python, "--no-deps", wheel)
     return python
+
+
+@pytest.fixture(scope="session")
+def candidate_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained bundle for both CPUs, not yet released; tests copy it before they change it.
+
+    Every worker gets the same one. The first test that asks waits for it (15 s of one core).
+    """
+    run_directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run_directory = run_directory.parent
+    return build_once(run_directory / "candidate-bundle", train_candidate)

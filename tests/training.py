@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.environments import ROOT, run
+from tests.environments import run
 
 LEAST_LSTM_SHARE = 0.2
 """A tiny LSTM loses against the trees, and a share of 0 would leave its file unread."""

@@ -98,7 +98,7 @@ def _sections(report: LiveReport) -> Iterator[str]:
         "Scores by lead time",
         score_table(live.scores),
         note="Percent of the AC capacity; skill is 1 − MAE / MAE of smart persistence in percent,"
-        " beside it its 90 % bootstrap interval.",
+        " where there is room with its 90 % bootstrap interval.",
     )
     if live.overall.pairs:
         yield section("Central intervals", _interval_table(live))

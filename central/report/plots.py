@@ -12,7 +12,7 @@ import numpy as np
 
 from central.training.scores import Score
 from models.contract.forecast import MEDIAN
-from models.contract.timestamps import DAY_MS, HOUR_MS, STEP_MS
+from models.contract.timestamps import DAY_MS, STEP_MS
 
 from .day_ahead import DayAhead
 from .live import Reliability
@@ -195,9 +195,5 @@ def reliability_plot(reliability: Sequence[Reliability], *, width: int, height: 
 def day_ahead_caption(offset_ms: int) -> str:
     """Whose days the plot shows."""
     name = offset_name(offset_ms)
-    sun = (
-        ""
-        if offset_ms % HOUR_MS == 0 and not offset_ms
-        else ", the site's solar time in whole hours"
-    )
+    sun = ", the site's solar time in whole hours" if offset_ms else ""
     return f"Days are in {name}{sun}."

@@ -163,8 +163,8 @@ class TrainingReport:
         yield section(
             "Scores by lead time",
             html_scores(self.scores),
-            note="Percent of the AC capacity, mean over sites; skill against smart persistence with"
-            " its 90 % bootstrap interval.",
+            note="Percent of the AC capacity, mean over sites; skill against smart persistence,"
+            " where there is room with its 90 % bootstrap interval.",
         )
         yield section("Sites", _site_table(self.sites))
         yield section("Models and gates", fact_list(self.facts()))

@@ -60,9 +60,11 @@ def fit_boosters(
             early_stopping_rounds=settings.patience,
             verbose_eval=False,
         )
-        # Early stopping keeps the later rounds in the model: cut them off before compiling.
-        boosters.append(booster[: max(booster.best_iteration + 1, settings.fewest)])
-        progress(f"booster {level:g}: {booster.best_iteration + 1} trees")
+        # Early stopping keeps the later rounds in the model: cut them off before compiling. Never
+        # fewer than `fewest`: one season of one site is a noisy judge of the first trees.
+        rounds = max(booster.best_iteration + 1, settings.fewest)
+        boosters.append(booster[: min(rounds, booster.num_boosted_rounds())])
+        progress(f"booster {level:g}: {boosters[-1].num_boosted_rounds()} trees")
     return boosters
 
 

@@ -105,9 +105,9 @@ def _tell(services: Processes, place: Place) -> float:
         str(place.anchor),
     )  # fmt: skip
     services.wait("the meter's line", place.meter.exists, 30)
+    console.print(services.run(EDGE, "read", *edge))
     services.start("agent", EDGE, "run", *edge)
     services.wait("the first forecast", lambda: _forecast(services, edge), 60)
-    console.print(services.run(EDGE, "read", *edge, check=False))
     bundle = _forecast(services, edge)["bundle"]
     console.print(f"forecasting since {format_iso8601(begin)} with bundle {bundle}: persistence")
 
@@ -122,7 +122,8 @@ def _tell(services: Processes, place: Place) -> float:
     release = retrained["release"]
     console.print(
         f"trained, converted, judged ({retrained['reason']}), registered, signed, published "
-        f"{release['bundle']} ({release['size'] / 1e6:.1f} MB) in {time.monotonic() - started:.0f} s"
+        f"{release['bundle']} ({release['size'] / 1e6:.1f} MB) "
+        f"in {time.monotonic() - started:.0f} s"
     )
 
     _say("4", "the agent fetches, verifies, tests and activates it")

@@ -86,6 +86,10 @@ class Processes:
                 tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise DemoError(f"{name} ended with {process.returncode}; {log} ends with:\n{tail}")
 
+    def names(self) -> list[str]:
+        """What is running, last started first."""
+        return list(reversed(self._running))
+
     def pid(self, name: str) -> int:
         """Process id of a service."""
         return self._running[name].pid
@@ -113,7 +117,7 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for name in reversed(list(self._running)):
+        for name in self.names():
             self.stop(name)
 
 

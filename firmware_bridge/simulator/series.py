@@ -2,9 +2,9 @@
 
 File format (docs/protocol/devices.md): CSV with a header, ``timestamp`` (ISO 8601 with zone,
 strictly increasing), ``ac_power`` and ``load_power`` (W), and optionally ``dc_power`` (W) and
-``temp_air`` (degC); other quantities are passed over. Between two rows every column runs in a straight line; energy is the exact
-integral of that line, so a counter never disagrees with the power it counts, at whatever speed the
-clock runs.
+``temp_air`` (degC); other quantities are passed over. Between two rows every column runs in a
+straight line; energy is the exact integral of that line, so a counter never disagrees with the
+power it counts, at whatever speed the clock runs.
 
 Outside the span of the file the site stands still: no power, counters hold.
 """

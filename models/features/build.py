@@ -1,8 +1,8 @@
 """The one function that computes features, for trainer and agent alike.
 
-Decides what each column of ``spec.FEATURES`` means. Reads nothing at or after the issue: an interval
-is known once it has ended (tests change the future and expect no difference), and nothing older than
-``spec.HISTORY_STEPS``. Missing knowledge is NaN, which the trees treat as a value of its own.
+Decides what each column of ``spec.FEATURES`` means. Reads nothing at or after the issue: an
+interval is known once it has ended (tests change the future and expect no difference), and nothing
+older than ``spec.HISTORY_STEPS``. Missing knowledge is NaN, which the trees treat as a value of its own.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _History:
         return _ratio(_between(self._ramp, first, last), _between(self._ramp_count, first, last))
 
     def valid_share(self, first: IntArray, last: IntArray) -> FloatArray:
-        """Share of intervals with a measurement, day or night; before the start counts as without."""
+        """Share of intervals with a measurement, day or night; before the start there is none."""
         return np.asarray(_between(self._valid, first, last) / np.maximum(last - first, 1))
 
     def at(self, values: FloatArray | None, where: IntArray) -> FloatArray:

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,28 +21,41 @@ from central.report.facts import LiveReport, Parity, Source, Timing, alarms, fac
 from central.report.html import render_live_report, write_live_report
 from central.report.live import LiveScores, training_ends
 from central.report.text import closing_table
-from models.contract.timestamps import DAY_MS
+from central.store import open_store
+from models.contract.timestamps import DAY_MS, HORIZON_STEPS, HOUR_MS, STEP_MS
 from tests.unit.central.report.published_days import (
     END,
     MANIFEST,
     SITE,
     START,
+    TRUTH,
     Fleet,
     banded,
     forecast,
     issue_times,
     persistence_at,
     sure,
+    truth_at,
 )
 
 COMPARISON = Comparison("site_01", 768, 768, 768, (), (), (), (), 0, 0)
 
 
-@pytest.fixture
-def live(fleet: Fleet) -> LiveScores:
-    """Scores of fallible forecasts over the four days."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Measurements and fallible forecasts of the four days; not to be added to."""
+    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'central.sqlite'}")
+    fleet = Fleet(store)
+    fleet.measures(TRUTH.window(0, TRUTH.index(END)))
     fleet.publishes(*(forecast(at, banded(at)) for at in issue_times()))
-    return fleet.live(training_end=training_ends([MANIFEST]))
+    yield fleet
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def live(published: Fleet) -> LiveScores:
+    """Scores of those forecasts."""
+    return published.live(training_end=training_ends([MANIFEST]))
 
 
 def report(live: LiveScores) -> LiveReport:
@@ -147,9 +160,9 @@ def test_names_from_outside_cannot_become_markup(live: LiveScores) -> None:
     assert hostile in Page(text).text
 
 
-def test_scores_inside_the_training_span_raise_an_alarm(fleet: Fleet, live: LiveScores) -> None:
+def test_scores_inside_the_training_span_raise_an_alarm(published: Fleet, live: LiveScores) -> None:
     assert alarms(report(live)) == ()
-    early = fleet.live(training_end=START + 2 * DAY_MS)
+    early = published.live(training_end=START + 2 * DAY_MS)
     (alarm,) = alarms(report(early))
     assert "These scores do not count" in alarm
     assert re.sub(r"\s", " ", alarm) in Page(render_live_report(report(early))).text
@@ -166,8 +179,11 @@ def test_a_journal_that_lost_entries_raises_an_alarm(live: LiveScores) -> None:
 
 def test_forecasts_no_better_than_persistence_are_not_praised(fleet: Fleet) -> None:
     for at in issue_times():
-        factor = 1.1 if at // DAY_MS % 2 else 0.9
-        fleet.publishes(forecast(at, factor * sure(persistence_at(at))))
+        targets = at + np.arange(HORIZON_STEPS) * STEP_MS - 8 * HOUR_MS
+        # A fifth closer to the truth on one day, a fifth farther from it on the next.
+        share = np.where(targets // DAY_MS % 2, 0.2, -0.2)
+        power = persistence_at(at) + share * (truth_at(at) - persistence_at(at))
+        fleet.publishes(forecast(at, sure(power)))
     live = fleet.live()
     assert live.overall.skill_low < 0 < live.overall.skill_high
     text = Page(render_live_report(report(live))).text
@@ -202,12 +218,7 @@ def test_the_file_is_written_at_once_or_not_at_all(live: LiveScores, tmp_path: P
     assert [path.name for path in file.parent.iterdir()] == ["report.html"]
     with pytest.raises(OSError, match="directory"):
         write_live_report(report(live), file.parent)  # a directory is in the way
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
-        "central.sqlite",
-        "central.sqlite-shm",
-        "central.sqlite-wal",
-        "report.html",
-    ]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
 def test_the_closing_table_says_skill_facts_and_where_the_page_lies(

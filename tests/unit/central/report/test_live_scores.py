@@ -164,6 +164,15 @@ def test_forecasts_before_the_window_and_targets_beyond_it_take_no_part(fleet: F
     assert live.last_target + STEP_MS <= middle
 
 
+def test_the_interval_under_way_when_the_window_begins_is_no_target(fleet: Fleet) -> None:
+    noon = START + 12 * HOUR_MS
+    fleet.publishes(forecast(noon, banded(noon), offset=HOUR_MS // 10))
+    live = fleet.live(noon + HOUR_MS // 60)
+    assert live.first_target == noon + STEP_MS
+    assert live.scores["0-1 h"].pairs == 3
+    assert live.trace.times[0] == noon + STEP_MS
+
+
 def test_forecasts_without_a_bundle_are_counted_and_not_scored(fleet: Fleet) -> None:
     times = list(issue_times())
     fleet.publishes(*(forecast(at, sure(truth_at(at))) for at in times[10:]))
