@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -158,7 +159,7 @@ class Broker:
         # A port found free may be taken a moment later; a port that was asked for is not replaced.
         attempts = _PORT_ATTEMPTS if self._port is None else 1
         for attempt in range(1, attempts + 1):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             try:
                 self._start_on(program, port, timeout_s)
             except BrokerError as error:
@@ -229,11 +230,17 @@ class Broker:
             process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A free loopback port below those the system gives to outgoing connections.
+
+    A service that was killed must find it free again, however many clients try to connect meanwhile
+    (one of them might be given that very port, and even connect to itself).
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise BrokerError(f"no free port among 100 tried between 20000 and 32000 at {HOST}")
 
 
 def _accepts_connections(port: int) -> bool:

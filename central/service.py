@@ -24,7 +24,7 @@ from pathlib import Path
 import uvicorn
 
 from central.api import ApiContext, ServiceState, create_app
-from central.broker import Broker
+from central.broker import Broker, BrokerError
 from central.ingest import Ingest
 from central.plain_devices import PlainDevices
 from central.settings import ApiSettings, BrokerStart, CentralSettings, MqttSettings
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 5
 """Seconds for requests under way when stopping."""
+_BROKER_CHECK_S = 1.0
 
 
 class ServiceError(RuntimeError):
@@ -67,8 +68,7 @@ async def serve(
     clock = clock or open_clock(settings.clock_anchor)
     async with contextlib.AsyncExitStack() as opened:
         sockets = opened.enter_context(_listen(settings.api))
-        # Started here, in the main thread: Linux ends the broker with the thread that started it.
-        mqtt = opened.enter_context(_broker(settings))
+        mqtt = await opened.enter_async_context(_broker(settings))
         store = open_store(settings.store_url, quarantine_rows=settings.ingest.quarantine_rows)
         opened.callback(store.close)
         plain = PlainDevices(
@@ -117,9 +117,9 @@ def _state(ingest: Ingest) -> ServiceState:
     )
 
 
-@contextlib.contextmanager
-def _broker(settings: CentralSettings) -> Iterator[MqttSettings]:
-    """Start a broker where the settings ask for one; yields where the broker is."""
+@contextlib.asynccontextmanager
+async def _broker(settings: CentralSettings) -> AsyncIterator[MqttSettings]:
+    """Start a broker where the settings ask for one, and keep it up; yields where the broker is."""
     mqtt = settings.mqtt
     if settings.broker.embedded is BrokerStart.NO or (
         settings.broker.embedded is BrokerStart.AUTO
@@ -129,7 +129,25 @@ def _broker(settings: CentralSettings) -> Iterator[MqttSettings]:
         return
     with Broker(Path(settings.data_dir) / "broker", mqtt.port) as broker:
         log.info("started a broker of our own on port %d", broker.port)
-        yield replace(mqtt, host=broker.host)
+        watching = asyncio.create_task(_keep_up(broker), name="broker")
+        try:
+            yield replace(mqtt, host=broker.host)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _keep_up(broker: Broker) -> None:
+    """Start the broker again when it has ended, whatever ended it; its clients come back alone."""
+    while True:
+        await asyncio.sleep(_BROKER_CHECK_S)
+        if not broker.running:
+            log.error("the broker has ended; starting it again (%s)", broker.log_path)
+            try:
+                # Not in a worker thread: Linux ends the broker with the thread that started it.
+                broker.start()
+            except BrokerError as error:
+                log.error("%s", error)
 
 
 def _answers(mqtt: MqttSettings) -> bool:

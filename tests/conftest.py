@@ -7,7 +7,6 @@ SOLAR_FORBID_SKIP turns skips into failures (tests/forbid_skip.py).
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from central import broker as broker_module
 from central.broker import Broker
 from tests.build_once import build_once
 from tests.environments import REQUIREMENTS, ROOT, build_wheel, make_environment, run, uv
@@ -41,15 +41,8 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """A function that gives a loopback port nobody listens on."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
-
-    return find
+    """A function that gives a loopback port nobody listens on, nor will by chance."""
+    return broker_module.free_port
 
 
 @pytest.fixture

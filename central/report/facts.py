@@ -167,7 +167,7 @@ def comparison_fact(comparison: Comparison) -> Fact:
         "twice in the journal": comparison.journal_duplicates,
         "twice in the store": comparison.stored_duplicates,
         "still on the way": entries(comparison.pending),
-        "no longer in the journal": entries(comparison.extra),
+        "not in this journal file (newer, or deleted when old)": entries(comparison.extra),
     }
     text += "".join(f"; {numbers.count(number)} {what}" for what, number in found.items() if number)
     return Fact("Journal and store", text, not comparison.sound)

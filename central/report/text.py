@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -30,10 +31,11 @@ def closing_table(report: LiveReport, path: Path) -> RenderableType:
 
 def score_table(scores: Mapping[str, Score], *, title: str) -> Table:
     """Scores by lead in percent of the AC capacity."""
-    table = Table(title=title, title_justify="left", caption_justify="left", expand=False)
-    table.caption = "percent of AC capacity, daylight only; skill against smart persistence"
+    # Light rules: the table has to fit 80 columns.
+    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    table.caption = "percent of AC capacity, daylight only; persist.: MAE of smart persistence"
     table.add_column("lead", no_wrap=True)
-    for name in ("MAE", "persistence", "RMSE", "skill", "90 % interval", "pinball", "in 90 %"):
+    for name in ("MAE", "persist.", "RMSE", "skill", "90 % CI", "pinball", "in 90 %"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in [*(lead for lead in scores if lead != "all"), "all"]:
         score = scores[name]

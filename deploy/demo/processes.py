@@ -34,6 +34,8 @@ class Processes:
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start a service; its output is added to ``logs/NAME.log``."""
+        if name in self._running:
+            raise DemoError(f"{name} runs already")
         with self._logs.joinpath(f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*_DIE_WITH_US, *command],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from central.broker import free_port
 from models.contract.clock import Anchor
 from models.contract.timestamps import DAY_MS, Instant, parse_iso8601
 
@@ -90,12 +90,10 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Three of them."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        try:
-            return cls(*(one.getsockname()[1] for one in sockets))
-        finally:
-            for one in sockets:
-                one.close()
+        ports: set[int] = set()
+        while len(ports) < 3:
+            ports.add(free_port())
+        return cls(*ports)
 
 
 def find_weather() -> Path:

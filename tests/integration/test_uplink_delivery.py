@@ -23,7 +23,7 @@ from models.contract.clock import SystemClock
 from models.contract.messages import Kind
 from tests.environments import ROOT
 from tests.integration.uplink_agent import AGENT, KEEP_ALL, T0, running, until
-from tests.integration.uplink_centre import Centre, lasting_port, wait_for
+from tests.integration.uplink_centre import Centre, wait_for
 
 PATIENT = UplinkSettings(ack_timeout_s=60.0, batch_entries=100)
 
@@ -31,7 +31,7 @@ PATIENT = UplinkSettings(ack_timeout_s=60.0, batch_entries=100)
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A running mosquitto that comes back on its port after it was killed."""
-    with Broker(tmp_path / "broker", lasting_port()) as running_broker:
+    with Broker(tmp_path / "broker") as running_broker:
         yield running_broker
 
 

@@ -18,7 +18,7 @@ from edge_agent.errors import TransportUnavailable
 from edge_agent.mqtt_client import MqttSettings
 from models.contract.messages import Kind
 from tests.integration.uplink_agent import AGENT, T0, running, until
-from tests.integration.uplink_centre import Centre, lasting_port, wait_for
+from tests.integration.uplink_centre import Centre, wait_for
 
 METADATA = "solar/bundles/metadata"
 
@@ -26,7 +26,7 @@ METADATA = "solar/bundles/metadata"
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A running mosquitto that comes back on its port after it was killed."""
-    with Broker(tmp_path / "broker", lasting_port()) as running_broker:
+    with Broker(tmp_path / "broker") as running_broker:
         yield running_broker
 
 

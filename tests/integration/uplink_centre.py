@@ -6,9 +6,6 @@ acknowledgements on request.
 
 from __future__ import annotations
 
-import contextlib
-import random
-import socket
 import threading
 import time
 from collections import Counter
@@ -37,19 +34,6 @@ from models.contract.payload import (
 
 DEADLINE_S = 20.0
 _KINDS = {"data": Kind.RECORD, "forecast": Kind.FORECAST, "alert": Kind.ALERT}
-
-
-def lasting_port() -> int:
-    """A free port below those the system gives to outgoing connections.
-
-    A broker that was killed must find it free again, however many clients try to connect meanwhile
-    (one of them might be given that very port, and even connect to itself).
-    """
-    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -90,6 +90,7 @@ class Loop:
         self.broker = Broker(place.root / "broker", ports.broker)
         self.journal = JournalReader(place.edge_data / "journal.sqlite")
         self.edge_program = EDGE
+        self._listeners = 0
 
     # --- starting --------------------------------------------------------------------------------
 
@@ -222,7 +223,8 @@ class Loop:
     def listen(self, *topics: str) -> Listener:
         """Collect what is published from now on (and what is retained)."""
         filters = [word for topic in topics for word in ("-t", topic)]
-        name = f"listener-{len(self.services.names())}"
+        self._listeners += 1
+        name = f"listener-{self._listeners}"
         command = ("mosquitto_sub", "-p", str(self.ports.broker), "-q", "1", *filters)
         self.services.start(name, *command, "-F", "%t %p")
         return Listener(self.place.logs / f"{name}.log")
