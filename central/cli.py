@@ -46,7 +46,9 @@ def main() -> None:
     except Exception as error:
         if not _is_user_error(error):
             raise
-        _errors.print(f"solar-central: {error}", style="red", markup=False, highlight=False)
+        _errors.print(
+            f"solar-central: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(2)
 
 

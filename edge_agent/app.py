@@ -242,8 +242,7 @@ class Agent:
             await asyncio.sleep(self.settings.agent.status_every_s)
 
     def _status(self, online: bool) -> Status:
-        counters = {f"journal_{name}": count for name, count in self._journal.counts().items()}
-        counters |= self._uplink.counts()
+        counters = self._journal.counts() | self._uplink.counts()
         for poller in self._pollers:
             for name, count in vars(poller.counters).items():
                 counters[f"{poller.driver.name}_{name}"] = count

@@ -49,7 +49,9 @@ def main() -> None:
     try:
         app()
     except (SettingsError, ContractError, EdgeError, DeviceError) as error:
-        _errors.print(f"solar-edge: {error}", style="red", markup=False, highlight=False)
+        _errors.print(
+            f"solar-edge: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(2)
 
 

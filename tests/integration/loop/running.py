@@ -252,7 +252,9 @@ def open_loop(directory: Path, weather: Weather, *, speed: float = SPEED) -> Ite
     write_settings(place, ports, weather.summary, embedded_broker=False)
     change(place.edge_config, ("status_every_s = 1.0", "status_every_s = 0.2"))
     clock = ScaledClock(set_clock(place, weather.begin, speed))
-    with Processes(place.logs, os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"}) as services:
+    with Processes(
+        place.logs, os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    ) as services:
         loop = Loop(place, ports, clock, services)
         try:
             yield loop

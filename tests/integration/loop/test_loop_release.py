@@ -1,4 +1,4 @@
-"""Releases reach a running agent: genuine ones are tried and kept, others refused with the reason."""
+"""Releases reach a running agent: genuine ones are tried and kept, others refused with a reason."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def _one_flipped_byte_is_refused(loop: Loop, bundle: Path, running: str) -> None
     finally:
         os.kill(agent, signal.SIGCONT)
     refused = loop.wait_status(lambda now: _bundle(now)["refused"], "the refusal")
-    _expect_refusal(loop, refused, released["bundle"], "the download is not what was signed", running)
+    _expect_refusal(
+        loop, refused, released["bundle"], "the download is not what was signed", running
+    )
 
 
 def _flip_a_retained_byte(loop: Loop, topic: str, position: int) -> None:
@@ -89,9 +91,7 @@ def _bundle_for_another_cpu_is_refused(loop: Loop, bundle: Path, running: str) -
     shutil.copytree(bundle, foreign)
     manifest = read_manifest(foreign)
     models = {
-        name: replace(
-            model, files={cpu: files for cpu, files in model.files.items() if cpu != CPU}
-        )
+        name: replace(model, files={cpu: files for cpu, files in model.files.items() if cpu != CPU})
         for name, model in manifest.models.items()
     }
     only = replace(manifest, models=models)
