@@ -53,8 +53,15 @@ def main() -> None:
 
 
 def _is_user_error(error: Exception) -> bool:
-    """Errors of ours say by themselves what is wrong; anything else is a fault in the program."""
-    return isinstance(error, ContractError) or type(error).__module__.split(".")[0] == "central"
+    """Errors of ours, and of files by name, say by themselves what is wrong.
+
+    Anything else is a fault in the program.
+    """
+    return (
+        isinstance(error, ContractError)
+        or type(error).__module__.split(".")[0] == "central"
+        or (isinstance(error, OSError) and error.filename is not None)
+    )
 
 
 @app.command()
@@ -114,6 +121,9 @@ def series(
     ac_capacity: Annotated[float, typer.Option(help="Inverter, W.")] = 5000.0,
     tilt: Annotated[float, typer.Option(help="Degrees from horizontal.")] = 30.0,
     household: Annotated[Path | None, typer.Option(help="Recorded load; else synthetic.")] = None,
+    typical_from: Annotated[
+        int, typer.Option(help="Month that a typical year begins with.", min=1, max=12)
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Compute what a plant would generate under a weather file (pvlib chain)."""
@@ -127,6 +137,7 @@ def series(
         tilt=tilt,
         history_file=history,
         household_file=household,
+        typical_from=typical_from,
     )
     _show(asdict(summary), as_json)
 
@@ -331,11 +342,13 @@ def ui(
 
     settings, _ = _settings(config)
     registry = ModelRegistry(settings.registry_dir)
-    os.execvp(
+    # One worker serves one person, and nobody here runs MLflow's jobs: seven processes less.
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    os.execv(
         sys.executable,
         [
             sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port),
-            "--backend-store-uri", registry.uri,
+            "--workers", "1", "--backend-store-uri", registry.uri,
         ],
     )  # fmt: skip
 

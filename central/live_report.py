@@ -14,7 +14,7 @@ from central.store import open_store
 from central.training.histories import read_history
 from models.contract.clock import SystemClock
 from models.contract.payload import parse_json
-from models.contract.timestamps import Instant
+from models.contract.timestamps import Instant, format_iso8601
 
 
 def live_report(
@@ -34,6 +34,10 @@ def live_report(
         journal: the agent's journal file, to be compared with the store
         source: said of the measurements; implies that the site is simulated
     """
+    if not start < end:
+        raise RetrainError(
+            f"the window must end after it begins: {format_iso8601(start)} to {format_iso8601(end)}"
+        )
     table = next((one for one in settings.sites if one.id == agent), None)
     if table is None:
         raise RetrainError(f"{agent!r} has no [[sites]] table in the settings")

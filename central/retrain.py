@@ -95,20 +95,23 @@ def register(settings: CentralSettings, candidate: Candidate) -> tuple[LoggedRun
         },
     )
     score = candidate.scores["all"]
-    judged = Judged(
-        score.mae, score.skill, score.skill_low, score.coverage_90, manifest.weather_mode
-    )
+    judged = Judged(score.skill, score.skill_low, score.coverage_90, manifest.weather_mode)
     return run, judge(judged, _judged(champion, manifest))
 
 
 def release(settings: CentralSettings, bundle: Path, ring: str) -> ReleaseReport:
     """Number, pack, sign and publish ``bundle``."""
+    report = _sign(settings, bundle, ring)
+    publish(settings)
+    return report
+
+
+def _sign(settings: CentralSettings, bundle: Path, ring: str) -> ReleaseReport:
     repository = open_repository(settings.repository_dir, settings.keys_dir)
     report = release_bundle(bundle, ring, repository)
     settings.released_dir.mkdir(parents=True, exist_ok=True)
     ledger = settings.released_dir / f"{report.manifest.bundle_id}.json"
     ledger.write_bytes(encode_manifest(report.manifest))
-    publish(settings)
     return report
 
 
@@ -158,15 +161,22 @@ def retrain(
     if not verdict.promote:
         return Retrained(candidate, run, verdict, None)
     stage("release")
-    report = release(settings, candidate.directory, settings.release.ring)
+    report = _sign(settings, candidate.directory, settings.release.ring)
+    # Signed is released: without a broker it is sent later, and is the champion all the same.
     ModelRegistry(settings.registry_dir).promote(run.versions)
+    publish(settings)
     return Retrained(candidate, run, verdict, report)
 
 
 def _judged(metrics: dict[str, float] | None, manifest: Manifest) -> Judged | None:
     if metrics is None:
         return None
+    missing = {"skill", "skill_low", "coverage_90"} - metrics.keys()
+    if missing:
+        raise RetrainError(
+            f"the champion's run lacks {', '.join(sorted(missing))}; give the alias 'champion' to a"
+            " version that a retraining made"
+        )
     return Judged(
-        metrics["mae"], metrics["skill"], metrics["skill_low"], metrics["coverage_90"],
-        manifest.weather_mode,
-    )  # fmt: skip
+        metrics["skill"], metrics["skill_low"], metrics["coverage_90"], manifest.weather_mode
+    )

@@ -11,11 +11,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware_bridge import DeviceError, Driver, PermanentDeviceError
+from firmware_bridge import DeviceError, Driver, PermanentDeviceError, TransientDeviceError
+from models.contract.checks import clip_text
 from models.contract.clock import Clock
 from models.contract.messages import Alert, Severity
 from models.contract.record import Record
+from models.contract.timestamps import Instant
 
+from .pacing import wait_for_turn
 from .supervision import Progress
 
 _log = logging.getLogger(__name__)
@@ -24,6 +27,9 @@ SILENT_AFTER = 3
 """Failed polls in a row before an alert."""
 LONGEST_PAUSE_S = 60.0
 """Real seconds between two tries at a device that does not answer."""
+LONGEST_POLL_S = 300.0
+"""Real seconds for one poll, waiting for the line included: a device that answers each of many
+requests at the last moment is silent, too."""
 
 
 @dataclass
@@ -55,14 +61,15 @@ class DevicePoller:
 
     async def run(self, progress: Progress) -> None:
         """Poll until cancelled."""
-        due = self._clock.now()
-        due -= due % self._poll_ms
+        due = self._last_turn()
         while True:
             # Polls lie on their own grid, so that a slow reply does not shift all later ones.
             late = (self._clock.now() - due) // self._poll_ms
             self.counters.skipped += max(0, late - 1)
             due += self._poll_ms * max(1, late)
-            await self._clock.sleep_until(due)
+            if not await wait_for_turn(self._clock, due, self._poll_ms):
+                due = self._last_turn()
+                continue
             await self.poll_once()
             progress.mark()
             if self._failed_in_a_row:
@@ -72,13 +79,26 @@ class DevicePoller:
         """One poll; None when the device gave nothing to believe."""
         self.counters.polls += 1
         try:
-            record = await self.driver.poll(self._clock.now())
+            async with asyncio.timeout(LONGEST_POLL_S):
+                record = await self.driver.poll(self._clock.now())
+            self._on_record(record)
         except DeviceError as error:
             self._failed(error)
             return None
+        except TimeoutError:
+            self._failed(TransientDeviceError(f"a poll took longer than {LONGEST_POLL_S:g} s"))
+            return None
+        except Exception as error:  # our mistake, or an answer nobody thought of: others go on
+            if self.last_error is None:
+                _log.exception("device %s: a poll failed in an unforeseen way", self.driver.name)
+            self._failed(TransientDeviceError(f"{type(error).__name__}: {error}"))
+            return None
         self._recovered()
-        self._on_record(record)
         return record
+
+    def _last_turn(self) -> Instant:
+        now = self._clock.now()
+        return now - now % self._poll_ms
 
     def _pause_s(self) -> float:
         """Growing pause after failures, so that a dead unit leaves the line to the living."""
@@ -87,8 +107,8 @@ class DevicePoller:
     def _failed(self, error: DeviceError) -> None:
         self.counters.failures += 1
         self._failed_in_a_row += 1
-        self.last_error = str(error)
-        if self._failed_in_a_row == 1 or isinstance(error, PermanentDeviceError):
+        news, self.last_error = str(error) != self.last_error, str(error)
+        if self._failed_in_a_row == 1 or (news and isinstance(error, PermanentDeviceError)):
             _log.warning("device %s: %s", self.driver.name, error)
         if self._failed_in_a_row == SILENT_AFTER:
             _log.error("device %s gives nothing to believe: %s", self.driver.name, error)
@@ -104,6 +124,11 @@ class DevicePoller:
     def _tell(self, severity: Severity, text: str, *, active: bool) -> None:
         self._on_alert(
             Alert(
-                self.driver.name, self._clock.now(), "device-silent", severity, text[:900], active
+                self.driver.name,
+                self._clock.now(),
+                "device-silent",
+                severity,
+                clip_text(text, 900),
+                active,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import sys
@@ -130,6 +131,11 @@ async def _read_all(
         try:
             records.append(await driver.poll(clock.now()))
         except DeviceError as error:
+            if getattr(error.__cause__, "errno", None) == errno.EAGAIN:  # the port's lock is taken
+                error.reason += (
+                    "; another program has it: while the agent runs, `solar-edge status` shows what"
+                    " it reads"
+                )
             failures[device.name] = error
         finally:
             await driver.close()

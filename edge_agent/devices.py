@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from firmware_bridge import DeviceError, DeviceSettings
+from firmware_bridge.profile import load_profile
 from models.features.intervals import Role
 
 
@@ -34,6 +35,8 @@ class DeviceTable:
             raise ValueError("poll_s: must be from 0.1 to 900 seconds: an interval needs a sample")
         try:
             self.link()
+            if self.profile != "sunspec":
+                load_profile(self.profile)
         except DeviceError as error:
             text = str(error).removeprefix(f"{self.name}: ")
             raise ValueError(text) from None

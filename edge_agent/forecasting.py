@@ -8,6 +8,7 @@ Decides which forecaster speaks and what is published. It leaves to others: feat
 from __future__ import annotations
 
 import logging
+import sqlite3
 from pathlib import Path
 from typing import Protocol
 
@@ -87,25 +88,27 @@ class ForecastEngine:
         start = floor_to_step(now)
         series = self._history(start)
         self._count_outcomes(series)
-        quantiles, bundle = self._with_bundle(series)
-        if quantiles is None:
-            quantiles = smart_persistence_quantiles(self._site, series)
-        rows = tuple(tuple(float(value) for value in row) for row in np.round(quantiles, _DECIMALS))
+        power, bundle = self._with_bundle(series)
+        if power is None:
+            power = self._series(PERSISTENCE_MODEL, smart_persistence_quantiles(self._site, series))
         forecast = Forecast(
             site=self._name,
             issued_at=now,
             start=start,
-            series={
-                QUANTITY: ForecastSeries(
-                    BUNDLE_MODEL if bundle else PERSISTENCE_MODEL, rows, self._coverage.coverage()
-                )
-            },
+            series={QUANTITY: power},
             bundle=bundle,
             weather_mode=WeatherMode.NONE,
         )
         self._coverage.published(forecast)
-        self._state.put(_COVERAGE_KEY, self._coverage.save())
+        try:
+            self._state.put(_COVERAGE_KEY, self._coverage.save())
+        except sqlite3.OperationalError as error:  # a full card does not silence the site
+            _log.warning("the measured coverage could not be saved: %s", error)
         return forecast
+
+    def _series(self, model: str, quantiles: FloatArray) -> ForecastSeries:
+        rows = tuple(tuple(float(value) for value in row) for row in np.round(quantiles, _DECIMALS))
+        return ForecastSeries(model, rows, self._coverage.coverage())
 
     def _history(self, end: Instant) -> SiteSeries:
         start = end - _BACK_STEPS * STEP_MS
@@ -115,8 +118,8 @@ class ForecastEngine:
 
         return SiteSeries(start, values(QUANTITY), values("temp_air"), values("ghi"))
 
-    def _with_bundle(self, series: SiteSeries) -> tuple[FloatArray | None, str | None]:
-        """Quantiles of the active bundle, or nothing when there is none that works."""
+    def _with_bundle(self, series: SiteSeries) -> tuple[ForecastSeries | None, str | None]:
+        """Power by the active bundle, or nothing when there is none that works."""
         for _ in range(2):  # a failure within the probation makes the last good bundle active
             directory = self._bundles.active()
             if directory is None or directory == self._broken:
@@ -128,6 +131,7 @@ class ForecastEngine:
                 quantiles = forecaster.predict(self._site, series)
                 if not np.isfinite(quantiles).all():
                     raise ArithmeticError("the models gave values that are not finite")
+                power = self._series(BUNDLE_MODEL, quantiles)
             except Exception as error:  # whatever a model does, the site gets a forecast
                 _log.exception("bundle %s failed", directory.name)
                 self._loaded = None
@@ -136,10 +140,12 @@ class ForecastEngine:
                     return None, None
                 continue
             self._bundles.forecast_succeeded(directory)
-            return quantiles, forecaster.manifest.bundle_id
+            return power, forecaster.manifest.bundle_id
         return None, None
 
     def _count_outcomes(self, series: SiteSeries) -> None:
+        # A clock that was ahead may have been set back.
+        self._counted_until = min(self._counted_until, series.end)
         first = max(series.start, self._counted_until)
         for index in range(series.index(first), len(series)):
             power = series.ac_power[index]

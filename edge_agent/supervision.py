@@ -24,6 +24,7 @@ class Progress:
     name: str
     deadline_s: float
     _monotonic: Callable[[], float]
+    _elsewhere: Callable[[], float] | None = None
     _marked: float = 0.0
 
     def __post_init__(self) -> None:
@@ -36,7 +37,8 @@ class Progress:
     @property
     def stuck(self) -> bool:
         """Whether the loop has not come round within its deadline."""
-        return self._monotonic() - self._marked > self.deadline_s
+        marked = self._marked if self._elsewhere is None else self._elsewhere()
+        return self._monotonic() - marked > self.deadline_s
 
 
 class Watchdog:
@@ -48,9 +50,11 @@ class Watchdog:
         interval_us = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
         self.period_s = interval_us / 1e6 / 3 if interval_us else 10.0
 
-    def watch(self, name: str, deadline_s: float) -> Progress:
-        """Register a loop."""
-        progress = Progress(name, deadline_s, self._monotonic)
+    def watch(
+        self, name: str, deadline_s: float, marked: Callable[[], float] | None = None
+    ) -> Progress:
+        """Register a loop. ``marked``: where it keeps its last mark, if it does so by itself."""
+        progress = Progress(name, deadline_s, self._monotonic, marked)
         self._loops.append(progress)
         return progress
 
@@ -75,10 +79,10 @@ def notify_systemd(state: str) -> bool:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]  # abstract socket
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.sendto(state.encode(), address)
-        except OSError as error:
-            _log.warning("systemd does not listen at %s: %s", address, error)
-            return False
+    except OSError as error:
+        _log.warning("systemd does not listen at %s: %s", address, error)
+        return False
     return True

@@ -8,6 +8,7 @@ the tag ``stage``, because MLflow's own stages are deprecated.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class ModelRegistry:
 
     def __init__(self, directory: Path) -> None:
         """Open or create ``directory/mlflow.db`` and ``directory/artifacts``."""
+        # Asked when it is imported: MLflow would report its use to its makers.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -111,7 +114,10 @@ class ModelRegistry:
 
         try:
             found = self._client.get_registered_model(model)
-        except mlflow.exceptions.MlflowException:
+        except mlflow.exceptions.MlflowException as error:
+            # Anything else must not look like an empty registry: its champion would be forgotten.
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise RegistryError(f"{self.uri}: {error}") from error
             return {}
         return {alias: str(version) for alias, version in (found.aliases or {}).items()}
 

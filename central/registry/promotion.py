@@ -1,5 +1,8 @@
 """Whether a candidate may follow the champion. Pure.
 
+Each was judged on its own test span, weeks apart, so they are held against each other by their
+error relative to smart persistence: a share of the capacity would say more of the season.
+
 Fast lane: at least 5 % better. Otherwise a candidate may go out when it is at most
 ``TOLERATED_LOSS`` worse than the champion: it has seen newer data. Nothing goes out that does not
 surely beat smart persistence. Weather mode ``perfect`` never gates anything.
@@ -19,10 +22,10 @@ LOWEST_COVERAGE, HIGHEST_COVERAGE = 0.70, 0.99
 
 @dataclass(frozen=True)
 class Judged:
-    """What promotion looks at: errors as shares of the capacity on the same test span."""
+    """What promotion looks at: daylight scores on the test span of the training."""
 
-    mae: float
     skill: float
+    """1 - MAE over the MAE of smart persistence."""
     skill_low: float
     coverage_90: float
     weather_mode: WeatherMode = WeatherMode.NONE
@@ -54,7 +57,7 @@ def judge(candidate: Judged, champion: Judged | None) -> Verdict:
         )
     if champion is None:
         return Verdict(True, f"first champion: skill {candidate.skill:.1%}")
-    gain = 1.0 - candidate.mae / champion.mae if champion.mae > 0 else 0.0
+    gain = 1.0 - (1.0 - candidate.skill) / max(1.0 - champion.skill, 1e-9)
     if gain >= FAST_LANE:
         return Verdict(True, f"{gain:.1%} lower error than the champion")
     if gain >= -TOLERATED_LOSS:

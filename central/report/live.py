@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from central.store import Queries
-from central.training.scores import Score, score_by_lead
+from central.training.scores import Score, score_by_lead, solar_days
 from models import metrics
 from models.bundle.manifest import Manifest
 from models.contract.forecast import LEVELS
@@ -151,14 +151,13 @@ def score_live(
         ValueError: the window is empty.
     """
     pairs = collect_pairs(queries, agent, site, start, end, history)
-    solar_days = _solar_days(pairs.targets, site.longitude)
     scores = score_by_lead(
         pairs.actual,
         pairs.quantiles,
         pairs.persistence,
         pairs.previous_day,
         site.ac_capacity_w,
-        solar_days,  # of the targets: forecasts of one day share its weather whenever issued
+        solar_days(pairs.targets, site.longitude),
     )
     bundles = Counter(str(one.bundle) for one in pairs.published)
     ends: dict[str, Instant | None] = {
@@ -186,11 +185,6 @@ def score_live(
     )
 
 
-def _solar_days(times: IntArray, longitude: float) -> IntArray:
-    """Days of mean solar time at ``longitude`` since the epoch: no day is cut at noon."""
-    return np.asarray((times + STEP_MS // 2 + round(longitude / 360 * DAY_MS)) // DAY_MS)
-
-
 def _count_days(site: Site, scored: IntArray) -> int:
     """Days with enough of their daylight among the ``scored`` interval starts."""
     if not scored.size:
@@ -199,8 +193,8 @@ def _count_days(site: Site, scored: IntArray) -> int:
     steps = (int(scored[-1]) + DAY_MS - begin) // STEP_MS
     times = begin + np.arange(steps, dtype=np.int64) * STEP_MS
     daylight = times[Sky.over(site, begin, steps).daylight]
-    days, possible = np.unique(_solar_days(daylight, site.longitude), return_counts=True)
-    found = _solar_days(scored, site.longitude)
+    days, possible = np.unique(solar_days(daylight, site.longitude), return_counts=True)
+    found = solar_days(scored, site.longitude)
     counts = np.array([(found == day).sum() for day in days])
     return int((counts >= ENOUGH_OF_A_DAY * possible).sum())
 

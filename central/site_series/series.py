@@ -10,7 +10,7 @@ Two kinds of time, never mixed up:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -157,14 +157,19 @@ def run_site_series(
     seed: int = 1,
     step_minutes: int = 15,
     nominal_year: int = NOMINAL_YEAR,
+    typical_from: int = 1,
 ) -> SeriesSummary:
     """Weather file to series file (and history file), for a plant at the place of the weather.
+
+    ``typical_from``: month that a typical year begins with; it is a circle without a first month.
 
     Raises:
         IntakeError: the weather or household file cannot be used.
         SiteSeriesError: a plant field is out of range, or the series cannot be made.
     """
-    weather = read_weather(weather_file, nominal_year=nominal_year)
+    weather = begin_typical_year(
+        read_weather(weather_file, nominal_year=nominal_year), typical_from
+    )
     plant = plant_at(
         weather.source,
         dc_capacity_w=dc_capacity_w,
@@ -202,6 +207,25 @@ def run_site_series(
         ),
         plant=plant,
     )
+
+
+def begin_typical_year(weather: Weather, month: int) -> Weather:
+    """A typical year from ``month`` on: that month and those after it move a year back.
+
+    Recorded years stay as they are. Raises ``SiteSeriesError`` for no month of the calendar.
+    """
+    if not 1 <= month <= 12:
+        raise SiteSeriesError(f"typical_from must be a month from 1 to 12, not {month}")
+    year = weather.source.nominal_year
+    if year is None or month == 1:
+        return weather
+    index = pd.DatetimeIndex(weather.frame.index)
+    moved = index >= pd.Timestamp(year=year, month=month, day=1, tz="UTC")
+    stamps = index.where(~moved, index - pd.DateOffset(years=1))
+    frame = weather.frame.set_axis(stamps.rename(index.name)).sort_index()
+    note = f"typical year laid from month {month} of {year - 1} on"
+    report = replace(weather.report, notes=(*weather.report.notes, note))
+    return replace(weather, frame=frame, report=report)
 
 
 _ISO = "%Y-%m-%dT%H:%M:%SZ"

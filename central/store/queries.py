@@ -34,13 +34,11 @@ from .values import (
 _FAR = 2**62
 """Later than any instant."""
 
-# Good, curtailed and clipped power is true power; a sleeping inverter gives none.
-_TRUE_POWER = (
+# The rule of models.features.intervals: only good power counts, and a sleeping inverter gives none.
+_GOOD_POWER = (
     "CASE coalesce(json_extract(body, '$.quality.ac_power'), 'good')"
     " WHEN 'good' THEN json_extract(body, '$.ac_power')"
-    " WHEN 'curtailed' THEN json_extract(body, '$.ac_power')"
-    " WHEN 'clipped' THEN json_extract(body, '$.ac_power')"
-    " WHEN 'asleep' THEN coalesce(json_extract(body, '$.ac_power'), 0.0) END"
+    " WHEN 'asleep' THEN 0.0 END"
 )
 
 
@@ -163,14 +161,15 @@ class Queries:
         """
         rows = self._db.execute(
             "WITH measured AS"
-            f" (SELECT device, measured_at / {STEP_MS} AS step, {_TRUE_POWER} AS power"
+            f" (SELECT device, measured_at / {STEP_MS} AS step, {_GOOD_POWER} AS power"
             " FROM entries WHERE agent = :id AND kind = 'record' AND measured_at >= :start"
             " AND measured_at < :end"
-            f" UNION ALL SELECT device, measured_at / {STEP_MS}, {_TRUE_POWER} FROM plain_records"
+            f" UNION ALL SELECT device, measured_at / {STEP_MS}, {_GOOD_POWER} FROM plain_records"
             " WHERE device = :id AND measured_at >= :start AND measured_at < :end),"
             " means AS (SELECT device, step, avg(power) AS power FROM measured"
             " WHERE power IS NOT NULL GROUP BY device, step)"
-            f" SELECT step * {STEP_MS}, sum(power) FROM means GROUP BY step ORDER BY step",
+            f" SELECT step * {STEP_MS}, sum(power) FROM means GROUP BY step"
+            " HAVING count(*) = (SELECT count(DISTINCT device) FROM means) ORDER BY step",
             {"id": identifier, "start": start, "end": end},
         )
         return [(step, power) for step, power in rows]
@@ -185,7 +184,7 @@ class Queries:
             )
 
         rows = self._db.execute(
-            f"SELECT measured_at / {STEP_MS} * {STEP_MS} AS start, avg({_TRUE_POWER}),"
+            f"SELECT measured_at / {STEP_MS} * {STEP_MS} AS start, avg({_GOOD_POWER}),"
             f" {good('ghi')}, {good('temp_air')} FROM plain_records WHERE device = ?"
             " AND measured_at >= ? AND measured_at < ? GROUP BY start ORDER BY start",
             (device, start, end),

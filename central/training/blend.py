@@ -1,7 +1,8 @@
 """How much of the LSTM to believe at each lead: convex weights fitted on their own span.
 
 Equal weights can be worse than trees alone, so each lead bucket searches its own share of the LSTM,
-none being among the choices.
+none being among the choices. Trees are the champion: the LSTM gets the smallest share that is as
+good as the best one within ``WORTHWHILE``, because a share that hardly helps is noise elsewhere.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from models.features.site import FloatArray
 from models.forecasters.blend import LEAD_BUCKETS, combine, share_per_step
 
 SHARES = np.linspace(0.0, 1.0, 11)
+WORTHWHILE = 0.02
+"""Relative difference in loss that is not worth believing more in the LSTM for."""
 
 
 def fit_shares(
     trees: FloatArray, lstm: FloatArray, clear: FloatArray, actual: FloatArray
 ) -> list[float]:
-    """The LSTM's share per lead bucket that gives the least pinball loss in watts.
+    """The LSTM's share per lead bucket that gives about the least pinball loss in watts.
 
     ``trees``/``lstm``: index (cases, steps, levels); ``clear``/``actual``: W (cases, steps).
     """
@@ -30,10 +33,11 @@ def fit_shares(
         over = actual[..., None] - power
         loss = np.maximum(level * over, (level - 1.0) * over).sum(axis=-1)
         losses[row] = np.nansum(loss, axis=0)
-    return [
-        float(SHARES[int(np.argmin(losses[:, first:last].sum(axis=1)))])
-        for first, last in LEAD_BUCKETS
-    ]
+    shares = []
+    for first, last in LEAD_BUCKETS:
+        loss = losses[:, first:last].sum(axis=1)
+        shares.append(float(SHARES[int(np.argmax(loss <= loss.min() * (1.0 + WORTHWHILE)))]))
+    return shares
 
 
 def blended(trees: FloatArray, lstm: FloatArray, shares: list[float]) -> FloatArray:

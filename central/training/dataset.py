@@ -15,17 +15,32 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY, Instant, format_iso8601
+from models.contract.timestamps import (
+    HORIZON_STEPS,
+    STEP_MS,
+    STEPS_PER_DAY,
+    Instant,
+    format_iso8601,
+)
 from models.features.build import FeatureArray, build_features, build_windows
 from models.features.site import FloatArray, IntArray, Site, SiteSeries
 from models.features.sky import Sky, clear_sky_index
-from models.features.spec import ANCHOR, HISTORY_STEPS, KNOT_STEPS, KNOTS
+from models.features.spec import (
+    ANCHOR,
+    HISTORY_STEPS,
+    KNOT_STEPS,
+    KNOTS,
+    WINDOW_CHANNELS,
+    WINDOW_STEPS,
+)
 
 MIN_DAYS = 60
 """Less history than this trains nothing worth shipping."""
 LEADS_PER_ISSUE = 16
+LEAST_DAYLIGHT = 24
+"""Known daylight intervals, six hours, without which a span teaches or judges nothing."""
 COLD_SHARE = 0.1
-"""Share of issues seen as a young site sees them, so that the trees know missing days."""
+"""Share of issues seen as a young site sees them, so that the models know missing days."""
 
 
 class TrainingDataError(ValueError):
@@ -66,6 +81,22 @@ class Spans:
             first = HISTORY_STEPS + int(low * usable)
             last = HISTORY_STEPS + int(high * usable) - HORIZON_STEPS
             cuts[name] = (first, last)
+        return cuts
+
+    def of(self, site: TrainingSite) -> dict[str, tuple[int, int]]:
+        """``cut`` for ``site``. Raises ``TrainingDataError`` naming it and the span at fault."""
+        try:
+            cuts = self.cut(len(site.series))
+        except TrainingDataError as error:
+            raise TrainingDataError(f"{site.name}: {error}") from None
+        known = np.isfinite(clear_sky_index(site.series.ac_power, _sky(site)))
+        for name, (first, last) in cuts.items():
+            if known[first : last + HORIZON_STEPS].sum() < LEAST_DAYLIGHT:
+                begin, end = (site.series.start + step * STEP_MS for step in (first, last))
+                raise TrainingDataError(
+                    f"{site.name}: hardly any power measured in daylight between"
+                    f" {format_iso8601(begin)} and {format_iso8601(end)} (span {name!r})"
+                )
         return cuts
 
 
@@ -169,10 +200,20 @@ def draw_windows(
     index = np.clip(energy / np.maximum(clear, 1e-9), 0.0, 1.6)
     weight = clear / KNOT_STEPS / site.site.ac_capacity_w
     return Windows(
-        build_windows(site.site, site.series, issues, sky),
+        _some_young(build_windows(site.site, site.series, issues, sky), random),
         np.where(clear > 0, index, 0.0).astype(np.float32),
         weight.astype(np.float32),
     )
+
+
+def _some_young(past: FeatureArray, random: np.random.Generator) -> FeatureArray:
+    """``COLD_SHARE`` of the windows begin unmeasured, up to the whole day."""
+    young = random.random(len(past)) < COLD_SHARE
+    unknown = np.where(young, random.integers(1, WINDOW_STEPS + 1, len(past)), 0)
+    hidden = np.arange(WINDOW_STEPS) < unknown[:, None]
+    for name in ("csi", "known"):
+        past[:, :, WINDOW_CHANNELS.index(name)][hidden] = 0.0
+    return past
 
 
 def draw_cases(site: TrainingSite, first: int, last: int, every: int) -> Cases:

@@ -40,10 +40,12 @@ def read_history(file: Path) -> SiteSeries:
     try:
         stamps = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True)).as_unit("ms")
         values = {
-            name: pd.to_numeric(frame[name]).to_numpy(np.float64)
+            name: pd.to_numeric(frame[name]).to_numpy(np.float64, copy=True)
             for name in _COLUMNS
             if name in frame
         }
+        for numbers in values.values():
+            numbers[~np.isfinite(numbers)] = np.nan
     except (ValueError, TypeError) as error:
         raise TrainingDataError(f"{file}: {error}") from None
     starts = np.asarray(stamps.asi8, dtype=np.int64)
@@ -62,7 +64,12 @@ def read_history(file: Path) -> SiteSeries:
 def training_sites(
     tables: tuple[SiteTable, ...], queries: Queries | None, until: Instant, base: Path
 ) -> list[TrainingSite]:
-    """Every site that has a past before ``until``; paths are relative to ``base``."""
+    """Every site that has a past before ``until``; paths are relative to ``base``.
+
+    Power alone: ``temp_air`` and ``ghi`` of a history are those of a weather file, and what a box
+    measures is not kept per interval. Trees that learned from a sensor which the box has not
+    forecast worse than trees that never saw it.
+    """
     sites = []
     for table in tables:
         series = read_history(base / table.history) if table.history else None
@@ -71,7 +78,7 @@ def training_sites(
         if series is None:
             continue
         last = series.index(floor_to_step(until))
-        series = series.window(0, min(last, len(series)))
+        series = SiteSeries(series.start, series.ac_power[: max(0, last)])
         if len(series):
             sites.append(
                 TrainingSite(table.id, table.site(), series, table.history_resolution_minutes)

@@ -16,11 +16,11 @@ import numpy as np
 
 from models.bundle.manifest import Manifest, TrainingSpan
 from models.contract.forecast import LEVELS
-from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY, Instant
+from models.contract.timestamps import HORIZON_STEPS, STEP_MS, Instant
 from models.features.build import FeatureArray
 from models.features.site import FloatArray
 from models.features.sky import Sky
-from models.features.spec import ANCHOR, FEATURES, HISTORY_STEPS, KNOTS
+from models.features.spec import ANCHOR, FEATURES, KNOTS
 from models.forecasters.blend import knots_to_steps, to_power
 from models.forecasters.persistence import smart_persistence
 from models.runtimes.elf import current_cpu
@@ -33,6 +33,7 @@ from .cross_compile import CPUS
 from .dataset import (
     Cases,
     Rows,
+    Spans,
     TrainingDataError,
     TrainingSite,
     Windows,
@@ -43,10 +44,11 @@ from .dataset import (
     fingerprint,
     training_span,
 )
+from .errors import ConversionError
 from .lstm import fit_lstm
 from .lstm_parity import assert_lstm_parity
 from .presets import Preset
-from .scores import Score, diurnal_persistence, score_by_lead
+from .scores import Score, diurnal_persistence, score_by_lead, solar_days
 from .trees import fit_boosters, predict_boosters, refit_boosters
 
 Progress = Callable[[str], None]
@@ -79,17 +81,21 @@ def train(
     """Train on ``sites`` and write the candidate to ``work/candidate``.
 
     Args:
-        sites: histories; each is cut into the four spans by itself
+        sites: histories; each is cut into the four spans by itself, and one that is too short or
+            too dark for that is left out
         work: scratch and output; compiled libraries are cached in ``work/compiled``
         created_at: stands in the manifest
         cpus: targets of the tree compiler
         progress, stage: told about single steps and about the stages of ``STEPS``
     Raises:
-        TrainingDataError: too little history.
+        TrainingDataError: no site has enough history.
         ConversionError, ParityError: the shipped form could not be made, or differs.
     """
-    if not sites:
-        raise TrainingDataError("no site has a history to train on")
+    if current_cpu() not in cpus:
+        raise ConversionError(
+            f"cpus: {', '.join(cpus) or 'none'}; the gates run here and need {current_cpu()} too"
+        )
+    sites = usable_sites(sites, preset.spans, progress)
     random = np.random.default_rng(preset.seed)
     stage("draw")
     data = _Drawn.draw(sites, preset, random)
@@ -154,6 +160,27 @@ def train(
     return Candidate(directory, manifest, scores, report)
 
 
+def usable_sites(
+    sites: Sequence[TrainingSite], spans: Spans, progress: Progress = lambda text: None
+) -> list[TrainingSite]:
+    """The sites that can train; a young one must not keep the fleet from learning.
+
+    Raises ``TrainingDataError``, with the reason of every site, when there is none.
+    """
+    usable, reasons = [], []
+    for site in sites:
+        try:
+            spans.of(site)
+        except TrainingDataError as error:
+            reasons.append(str(error))
+            progress(f"left out: {error}")
+        else:
+            usable.append(site)
+    if not usable:
+        raise TrainingDataError("; ".join(reasons) or "no site has a history to train on")
+    return usable
+
+
 @dataclass(frozen=True, eq=False)
 class _Drawn:
     """Everything drawn from the sites, by span."""
@@ -173,10 +200,7 @@ class _Drawn:
         rows, windows = preset.rows // len(sites), preset.windows // len(sites)
         drawn: dict[str, list[Any]] = {name: [] for name in cls.__dataclass_fields__}
         for site in sites:
-            try:
-                cut = preset.spans.cut(len(site.series))
-            except TrainingDataError as error:
-                raise TrainingDataError(f"{site.name}: {error}") from None
+            cut = preset.spans.of(site)
             share = preset.spans.stop / preset.spans.train
             late = (cut["blend"][0], cut["test"][1])
             late_share = (late[1] - late[0]) / (cut["train"][1] - cut["train"][0])
@@ -235,6 +259,7 @@ def _judge(
         site, series = cases.site.site, cases.site.series
         index = blended(*_expert_indices(cases, boosters, lstm), shares)
         sky = Sky.over(site, series.start, len(series) + HORIZON_STEPS)
+        targets = series.start + (cases.issues[:, None] + np.arange(HORIZON_STEPS)) * STEP_MS
         per_site.append(
             score_by_lead(
                 cases.actual,
@@ -244,15 +269,19 @@ def _judge(
                     series.ac_power, cases.issues, HORIZON_STEPS, sky.power, site.ac_capacity_w
                 ),
                 site.ac_capacity_w,
-                (cases.issues - HISTORY_STEPS) // STEPS_PER_DAY,
+                solar_days(targets, site.longitude),
             )
         )
     return {lead: _mean_score([one[lead] for one in per_site]) for lead in per_site[0]}
 
 
 def _mean_score(scores: list[Score]) -> Score:
+    """The mean over the sites that have each score: one without a figure silences no other."""
     names = [name for name in Score.__dataclass_fields__ if name != "pairs"]
-    means = {name: float(np.mean([getattr(one, name) for one in scores])) for name in names}
+    means = {}
+    for name in names:
+        known = [value for one in scores if np.isfinite(value := getattr(one, name))]
+        means[name] = float(np.mean(known)) if known else float("nan")
     return replace(scores[0], pairs=sum(one.pairs for one in scores), **means)
 
 

@@ -36,7 +36,9 @@ class Preset:
 PRESETS = {
     PresetName.SMALL: Preset(
         # One thread: two that share their cores with a running site wait for each other.
-        TreeSettings(trees=60, fewest=40, depth=4, learning_rate=0.08, threads=1),
+        TreeSettings(
+            trees=100, fewest=80, depth=4, learning_rate=0.1, min_child_weight=50.0, threads=1
+        ),
         LstmSettings(units=32, epochs=6),
         rows=60_000,
         windows=2_500,

@@ -15,7 +15,7 @@ import numpy as np
 
 from models import metrics
 from models.contract.forecast import LEVELS, MEDIAN
-from models.contract.timestamps import STEPS_PER_DAY
+from models.contract.timestamps import DAY_MS, STEP_MS, STEPS_PER_DAY
 from models.features.site import FloatArray, IntArray
 from models.forecasters.blend import LEAD_BUCKETS
 
@@ -63,8 +63,8 @@ def score(
     Args:
         actual, persistence, previous_day: W, (cases, steps); NaN in ``actual`` leaves a pair out
         quantiles: W, (cases, levels, steps)
-        days: a label per case (day of issue) or per pair (day of target); the bootstrap draws
-            whole days
+        days: a label per case or per pair, best :func:`solar_days` of the targets: forecasts of
+            one day share its weather whenever issued; the bootstrap draws whole days
     """
     q = np.moveaxis(quantiles, 1, 0) / capacity_w
     truth, smart, before = actual / capacity_w, persistence / capacity_w, previous_day / capacity_w
@@ -130,6 +130,14 @@ def diurnal_persistence(
     index = np.clip(np.where(base > 0.02 * limit_w, known / np.maximum(base, 1.0), np.nan), 0, 1.6)
     filled = np.where(np.isfinite(index), index, 0.7)
     return np.asarray(np.clip(filled * clear[issues[:, None] + lead], 0.0, limit_w))
+
+
+def solar_days(times: IntArray, longitude: float) -> IntArray:
+    """Days of mean solar time at ``longitude`` since the epoch: no day is cut at noon.
+
+    ``times`` are starts of intervals, any shape.
+    """
+    return np.asarray((times + STEP_MS // 2 + round(longitude / 360 * DAY_MS)) // DAY_MS)
 
 
 def _skill_interval(

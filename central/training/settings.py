@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.bundle.manifest import CPUS
 from models.contract.topics import check_identifier
 from models.features.site import Site
 
@@ -56,6 +57,11 @@ class TrainingSettings:
     preset: PresetName = PresetName.FULL
     cpus: tuple[str, ...] = ("x86_64", "aarch64")
     """What the trees are compiled for."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.cpus) - set(CPUS)
+        if unknown or not self.cpus:
+            raise ValueError(f"cpus: must be some of {', '.join(CPUS)}")
 
 
 @dataclass(frozen=True)

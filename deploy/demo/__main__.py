@@ -29,6 +29,7 @@ from .scenario import (
     SITE,
     SPEED,
     TILT,
+    TYPICAL_FROM,
     Place,
     Ports,
     cut_history,
@@ -46,7 +47,8 @@ console = Console()
 
 def main() -> int:
     """Run the demo; 0 when a signed model forecast with positive skill."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT, too: a shell's `&` ignores it
+        signal.signal(number, _interrupt)
     began = time.monotonic()
     place = Place(Path(os.environ.get("DEMO_DIR", "var/demo")).resolve())
     shutil.rmtree(place.root, ignore_errors=True)
@@ -84,7 +86,7 @@ def _tell(services: Processes, place: Place) -> float:
         services.run(
             CENTRAL, "series", str(weather), "--out", str(place.series), "--history",
             str(place.full_history), "--dc-capacity", str(DC_CAPACITY_W), "--ac-capacity",
-            str(AC_CAPACITY_W), "--tilt", str(TILT), "--json",
+            str(AC_CAPACITY_W), "--tilt", str(TILT), "--typical-from", str(TYPICAL_FROM), "--json",
         )
     )  # fmt: skip
     write_settings(place, ports, summary)

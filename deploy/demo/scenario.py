@@ -17,6 +17,9 @@ from models.contract.timestamps import DAY_MS, Instant, parse_iso8601
 SITE = "demo-farm"
 NSRDB_YEAR = "nsrdb/nsrdb_psm3_40.53_-105.06_2018_30min.csv.gz"
 """Fort Collins, Colorado: a whole recorded year at 30 minutes."""
+TYPICAL_FROM = 9
+"""Month that a typical year begins with, so that the days shown are in August and not in December:
+the sun is what a demo is about. A recorded year is shown as it was."""
 SHOWN_DAYS = 32
 """Days at the end of the year that nobody trains on before they have happened."""
 SPEED = 3600.0

@@ -2,7 +2,8 @@
 
 Decides what each column of ``spec.FEATURES`` means. Reads nothing at or after the issue: an
 interval is known once it has ended (tests change the future and expect no difference), and nothing
-older than ``spec.HISTORY_STEPS``. Missing knowledge is NaN, which the trees treat as a value of its own.
+older than ``spec.HISTORY_STEPS``. Missing knowledge is NaN, which the trees treat as a value of
+its own.
 """
 
 from __future__ import annotations

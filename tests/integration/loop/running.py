@@ -54,19 +54,26 @@ class Weather:
     begin: Instant
 
     @classmethod
-    def prepare(cls, directory: Path) -> Weather:
+    def prepare(cls, directory: Path) -> None:
         """From the typical year that pvlib carries, by the centre's command."""
         from central.intake.tmy3 import bundled_weather_file
 
-        directory.mkdir(parents=True, exist_ok=True)
-        series, history = directory / "series.csv", directory / "history.csv"
+        directory.mkdir()
+        history = directory / "history.csv"
         done = subprocess.run(
-            [CENTRAL, "series", bundled_weather_file(), "--out", series, "--history", history,
-             "--json"],
+            [CENTRAL, "series", bundled_weather_file(), "--out", directory / "series.csv",
+             "--history", history, "--json"],
             capture_output=True, check=True, text=True,
         )  # fmt: skip
         begin = cut_history(history, directory / "history-cut.csv")
-        return cls(series, json.loads(done.stdout), begin)
+        prepared = {"summary": json.loads(done.stdout), "begin": begin}
+        (directory / "prepared.json").write_text(json.dumps(prepared), encoding="utf-8")
+
+    @classmethod
+    def read(cls, directory: Path) -> Weather:
+        """What :meth:`prepare` has made."""
+        prepared = json.loads((directory / "prepared.json").read_text(encoding="utf-8"))
+        return cls(directory / "series.csv", prepared["summary"], prepared["begin"])
 
 
 @dataclass(frozen=True)

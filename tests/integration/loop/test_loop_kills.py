@@ -16,8 +16,8 @@ from tests.integration.loop.running import Loop, Weather, open_loop
 SEED = 20
 AGENT, BROKER, CENTRE = "agent", "broker", "centre"
 ROUNDS = [
-    {AGENT}, {AGENT}, {AGENT}, {BROKER}, {BROKER}, {AGENT, BROKER}, {AGENT, BROKER}, {CENTRE},
-    {CENTRE, AGENT}, {AGENT, BROKER, CENTRE},
+    {AGENT}, {AGENT}, {BROKER}, {BROKER}, {AGENT, BROKER}, {AGENT, BROKER}, {CENTRE},
+    {AGENT, BROKER, CENTRE},
 ]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_after_many_kills_the_centre_holds_each_committed_entry_exactly_once(
             time.sleep(chance.uniform(0, 1.5))  # the moment of the kill is what is being tried
             kill(loop, victims, chance)
             start_again(loop, victims, chance)
-            loop.grow(40)
+            loop.grow(50)
         assert loop.services.stop("agent") == 0
         journal = loop.copy_journal()
         epochs = loop.journal.epochs()
@@ -76,7 +76,7 @@ def test_after_many_kills_the_centre_holds_each_committed_entry_exactly_once(
         assert len(epochs) == lives
         newest = loop.journal.epochs()[-1].epoch
         assert {epoch for epoch, _ in found["extra"]} <= {newest}, "sent but never committed"
-        assert kinds[Kind.RECORD] > 500
+        assert kinds[Kind.RECORD] > 400
         assert kinds[Kind.FORECAST] > 50
         stored = loop.get("/api/iot/health")["stored"]
         assert stored["key_conflicts"] == stored["quarantine"] == 0

@@ -6,12 +6,13 @@ import json
 import urllib.request
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from central.registry.mlflow_registry import EXPERIMENT, ModelRegistry
 from central.training.candidate import LSTM, TREES
 from models.bundle.archive import read_manifest
-from tests.integration.loop.running import CENTRAL, Weather, open_loop
+from tests.integration.loop.running import CENTRAL, Loop, Weather, left_behind, open_loop, wait_for
 
 
 @pytest.mark.timeout(300)  # MLflow takes its time to start on a busy machine
@@ -38,22 +39,22 @@ def test_runs_and_versions_are_on_mlflows_page(
         page = f"http://127.0.0.1:{port}"
         loop.services.wait("MLflow's page", lambda: _opens(f"{page}/"), 120)
 
-        def ask(path: str, body: dict[str, object]) -> str:
-            request = urllib.request.Request(
-                f"{page}/api/2.0/mlflow/{path}",
-                json.dumps(body).encode(),
-                {"Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return str(answer.read().decode())
+        client = mlflow.MlflowClient(page, page)
+        (ours,) = client.search_experiments(filter_string=f"name = '{EXPERIMENT}'")
+        (logged,) = client.search_runs([ours.experiment_id])
+        assert (logged.info.run_id, logged.info.run_name) == (run.run_id, "tiny candidate")
+        assert logged.data.metrics["skill"] == pytest.approx(manifest.metrics["skill"])
+        for model in (TREES, LSTM):
+            assert client.get_model_version_by_alias(model, "champion").run_id == run.run_id
 
-        experiments = json.loads(ask("experiments/search", {"max_results": 10}))["experiments"]
-        (ours,) = (one for one in experiments if one["name"] == EXPERIMENT)
-        runs = json.loads(ask("runs/search", {"experiment_ids": [ours["experiment_id"]]}))["runs"]
-        assert [one["info"]["run_id"] for one in runs] == [run.run_id]
-        versions = ask("model-versions/search", {})
-        assert "solar_generation_lstm" in versions
-        assert "solar_generation_xgboost" in versions
+        assert len(_of_mlflow(loop)) <= 3, "no job runners beside the page"
+        loop.services.stop("ui")
+        wait_for(lambda: not _of_mlflow(loop), "nothing left behind")
+
+
+def _of_mlflow(loop: Loop) -> list[str]:
+    """The page's processes, by the database that all of them are told."""
+    return left_behind(loop.place.central_data / "mlflow")
 
 
 def _opens(url: str) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
+from edge_agent import acquisition
 from edge_agent.acquisition import SILENT_AFTER, DevicePoller
 from edge_agent.supervision import Progress
 from firmware_bridge import DeviceIdentity, TransientDeviceError
@@ -60,6 +63,54 @@ def test_a_silent_device_alarms_once_and_its_return_is_told() -> None:
     assert "no answer" in alerts[0].text
     assert one.counters.polls == SILENT_AFTER + 7
     assert one.counters.failures == SILENT_AFTER + 4
+
+
+class ForeignError(Exception):
+    """Nobody thought of it."""
+
+
+class StrangeDriver(ScriptedDriver):
+    """Fails as no driver should."""
+
+    async def poll(self, clock_now: Instant) -> Record:
+        if not self._script.pop(0):
+            raise ForeignError("index out of range")
+        return Record(self.name, clock_now, {"ac_power": Reading(1.0)})
+
+
+def test_an_error_that_no_driver_should_raise_is_a_failed_poll_and_not_the_end() -> None:
+    one, records, alerts = poller([])
+    one.driver = StrangeDriver([*[False] * SILENT_AFTER, True])
+    poll_all(one, SILENT_AFTER + 1)
+    assert one.counters.failures == SILENT_AFTER
+    assert "ForeignError: index out of range" in alerts[0].text
+    assert len(records) == 1
+
+
+def test_a_record_that_cannot_be_kept_is_a_failed_poll_and_not_the_end() -> None:
+    def refuse(record: Record) -> None:
+        raise ValueError("too large")
+
+    one = DevicePoller(ScriptedDriver([True]), 1000, SystemClock(), refuse, lambda alert: None)
+    poll_all(one, 1)
+    assert one.counters.failures == 1
+    assert one.last_error == "ValueError: too large"
+
+
+class HangingDriver(ScriptedDriver):
+    """Never answers, and has no deadline of its own."""
+
+    async def poll(self, clock_now: Instant) -> Record:
+        await asyncio.sleep(3600)
+        raise AssertionError("never")
+
+
+def test_a_poll_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acquisition, "LONGEST_POLL_S", 0.01)
+    one, _, _ = poller([])
+    one.driver = HangingDriver([])
+    poll_all(one, 1)
+    assert "longer than" in str(one.last_error)
 
 
 def test_a_single_failure_is_no_alarm() -> None:
@@ -118,3 +169,25 @@ def test_polls_lie_on_their_grid_and_missed_turns_are_counted() -> None:
     times = [record.measured_at - 10_000_000 for record in records]
     assert times == [1000, 2000, 3000, 6700, 7000, 8000]
     assert one.counters.skipped == 2
+
+
+def test_a_clock_set_back_does_not_stop_the_polls() -> None:
+    clock = FastClock()
+    records: list[Record] = []
+
+    def take(record: Record) -> None:
+        records.append(record)
+        if len(records) == 2:
+            clock.time -= 7_200_000
+
+    one = DevicePoller(ScriptedDriver([True] * 5), 1000, clock, take, lambda alert: None)
+
+    async def go() -> None:
+        loop = asyncio.create_task(one.run(Progress("poll", 10, clock.monotonic)))
+        while len(records) < 4:
+            await asyncio.sleep(0)
+        loop.cancel()
+
+    asyncio.run(go())
+    times = [record.measured_at - 10_000_000 for record in records]
+    assert times == [1000, 2000, 3000 - 7_200_000, 4000 - 7_200_000]

@@ -57,6 +57,7 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
     ("change", "line", "key", "says"),
     [
         (('poll_s = 10', 'poll_sec = 10'), 23, "devices[1].poll_sec", "unknown key"),
+        (('"eastron-sdm630"', '"sdm"'), 21, "devices[1].profile", "'sdm' is unknown"),
         (('poll_s = 10', 'poll_s = 5000'), 23, "devices[1].poll_s", "0.1 to 900"),
         (('role = "meter"', 'role = "motor"'), 19, "devices[1].role", "inverter, meter"),
         (('host = "192.0.2.7"', 'unit = 7'), 10, "host", "needed for modbus-tcp"),

@@ -117,3 +117,23 @@ def test_a_brand_new_site_gets_a_forecast(tmp_path: Path) -> None:
     state = StateStore(database, SystemClock())
     forecaster = ForecastEngine("farm", SITE, IntervalStore(database), state, OneBundle())
     assert max(forecaster.issue(NOW).series["ac_power"].median) > 0
+
+
+def test_a_card_that_takes_no_writes_does_not_silence_the_site(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries],
+) -> None:
+    forecaster, _, _ = engine
+    forecaster._state._database.query("PRAGMA query_only = 1")
+    assert max(forecaster.issue(NOW).series["ac_power"].median) > 0
+
+
+def test_outcomes_count_again_after_a_clock_that_was_ahead_is_set_back(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries],
+) -> None:
+    forecaster, _, _ = engine
+    forecaster.issue(NOW + 3650 * STEPS_PER_DAY * STEP_MS)
+    truth = forecaster.issue(NOW).series["ac_power"].median[4]
+    store = forecaster._intervals
+    store.upsert(Interval(NOW + k * STEP_MS, "farm", "ac_power", truth, 3) for k in range(8))
+    later = forecaster.issue(NOW + 8 * STEP_MS)
+    assert later.series["ac_power"].coverage.count == 1

@@ -46,6 +46,16 @@ def test_one_stuck_loop_among_many_is_named() -> None:
     assert watchdog.stuck() == ["poll"]
 
 
+def test_a_loop_that_keeps_its_own_mark_is_watched_too() -> None:
+    time, mark = Time(), Time()
+    watchdog = Watchdog(time)
+    watchdog.watch("uplink", 10, mark)
+    time.now = 11
+    assert watchdog.stuck() == ["uplink"]
+    mark.now = 5
+    assert watchdog.stuck() == []
+
+
 def test_systemd_hears_us(systemd: socket.socket) -> None:
     assert notify_systemd("READY=1")
     assert systemd.recv(100) == b"READY=1"

@@ -233,3 +233,18 @@ def test_files_for_simulator_and_trainer(tmp_path: Path) -> None:
     assert tuple(history.columns) == ("timestamp", *HISTORY_COLUMNS)
     assert str(history["timestamp"].dt.tz) == "UTC"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.parquet", "series.csv"]
+
+
+def test_a_typical_year_may_begin_in_any_month_without_a_seam(tmp_path: Path) -> None:
+    as_filed = run_site_series(bundled_weather_file(), tmp_path / "a.csv")
+    turned = run_site_series(bundled_weather_file(), tmp_path / "b.csv", typical_from=9)
+    assert turned.end.startswith("2023-09-01T") or turned.end.startswith("2023-08-31T")
+    assert turned.rows == as_filed.rows
+    assert turned.yield_kwh_per_kwp == pytest.approx(as_filed.yield_kwh_per_kwp, rel=0.01)
+    assert any("from month 9 of 2022" in note for note in turned.notes)
+
+
+def test_a_recorded_year_is_not_turned(data_dir: Path, tmp_path: Path) -> None:
+    file = data_dir / "nsrdb" / "nsrdb_psm3_39.77_-105.22_2012_60min.csv"
+    as_filed = run_site_series(file, tmp_path / "a.csv")
+    assert run_site_series(file, tmp_path / "b.csv", typical_from=9) == as_filed

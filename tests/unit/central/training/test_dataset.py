@@ -19,7 +19,14 @@ from central.training.dataset import (
 from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY
 from models.features.site import Site, SiteSeries
 from models.features.sky import Sky
-from models.features.spec import ANCHOR, FEATURES, HISTORY_STEPS, KNOTS, WINDOW_STEPS
+from models.features.spec import (
+    ANCHOR,
+    FEATURES,
+    HISTORY_STEPS,
+    KNOTS,
+    WINDOW_CHANNELS,
+    WINDOW_STEPS,
+)
 
 SITE = Site(36.1, -79.9, dc_capacity_w=6000, ac_capacity_w=5000, tilt=30)
 START = 1_672_531_200_000
@@ -61,6 +68,26 @@ def test_some_rows_come_from_young_sites(site: TrainingSite) -> None:
     rows = draw_rows(site, HISTORY_STEPS, 60 * STEPS_PER_DAY, 6000, np.random.default_rng(1))
     older = rows.features[:, FEATURES.index("csi_day_3")]
     assert 0.01 < np.isnan(older).mean() < 0.3
+
+
+def test_some_windows_come_from_young_sites(site: TrainingSite) -> None:
+    """The LSTM of a new site sees a day of which nothing is known: it must have met that."""
+    windows = draw_windows(site, HISTORY_STEPS, 60 * STEPS_PER_DAY, 400, np.random.default_rng(1))
+    channel = {name: windows.past[:, :, i] for i, name in enumerate(WINDOW_CHANNELS)}
+    unmeasured = channel["daylight"].astype(bool) & ~channel["known"].astype(bool)
+    assert 0.03 < unmeasured.any(axis=1).mean() < 0.2
+    assert not channel["csi"][unmeasured].any()
+    assert not (unmeasured[:, 1:] & channel["known"].astype(bool)[:, :-1]).any()  # the old part
+
+
+def test_a_span_in_the_dark_is_refused_with_its_name(site: TrainingSite) -> None:
+    power = site.series.ac_power.copy()
+    first, last = Spans().cut(len(power))["stop"]
+    power[first : last + HORIZON_STEPS] = np.nan
+    dark = TrainingSite("polar", SITE, SiteSeries(START, power))
+    with pytest.raises(TrainingDataError, match=r"polar: hardly any power .* 'stop'"):
+        Spans().of(dark)
+    assert Spans().of(site) == Spans().cut(len(power))
 
 
 def test_windows_carry_hourly_targets(site: TrainingSite) -> None:
