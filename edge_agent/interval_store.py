@@ -18,6 +18,8 @@ from .state_store import StateDatabase
 KEEP_DAYS = 400
 """The models need the last day, demand needs weeks, a yearly comparison needs more than a year."""
 
+_LARGEST_STEP_MS = 30 * DAY_MS
+
 
 class IntervalStore:
     """Upserts intervals and reads them back as gridded arrays."""
@@ -32,18 +34,24 @@ class IntervalStore:
                 "SELECT id, device, quantity FROM series"
             )
         }
+        ((newest,),) = database.query("SELECT max(start) FROM intervals")
+        self._newest: Instant | None = newest
         self._pruned_before: Instant = 0
 
     def upsert(self, intervals: Iterable[Interval]) -> None:
         """Store ``intervals`` durably in one transaction; an interval stored before is replaced.
 
-        Once for each new day, what is older than ``keep_days`` before the newest of them goes.
+        Once for each new day, what is older than ``keep_days`` before the newest of them goes. A
+        time far ahead of all others may be a wrong clock: it deletes nothing.
         """
         rows = list(intervals)
         if not rows:
             return
         newest = max(row.start for row in rows)
-        expiry = (newest - self._keep_ms) // DAY_MS * DAY_MS
+        expiry = self._pruned_before
+        if self._newest is None or newest - self._newest <= _LARGEST_STEP_MS:
+            self._newest = max(newest, self._newest or newest)
+            expiry = (newest - self._keep_ms) // DAY_MS * DAY_MS
         unknown = {(row.device, row.quantity) for row in rows} - self._ids.keys()
         fresh: dict[tuple[str, str], int] = {}
         with self._database.transaction() as run:

@@ -30,6 +30,9 @@ _TAIL_BYTES = 4_000
 _ROOT = Path(__file__).resolve().parent.parent
 
 
+_STOPPED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
 class SelfTestFailed(Exception):
     """The bundle does not do what it should; the text says what happened."""
 
@@ -100,6 +103,9 @@ def _tail(file: IO[bytes]) -> str:
 
 
 def _read_answer(code: int, out: str, errors: str) -> SelfTestReport:
+    if -code in _STOPPED:
+        # systemd stops the whole group: nothing is said about the bundle, it is tried again.
+        raise InterruptedError(f"the self-test was ended by {signal.Signals(-code).name}")
     if code < 0:
         raise SelfTestFailed(f"crashed: ended by {signal.Signals(-code).name}")
     try:

@@ -98,7 +98,7 @@ def test_a_corrected_interval_replaces_the_first_one(database: StateDatabase, pa
 
 def test_values_are_kept_for_more_than_a_year_and_not_for_ever(database: StateDatabase) -> None:
     store = IntervalStore(database)
-    for day in (0, 399, 402):
+    for day in (*range(0, 399, 20), 399, 402):
         store.upsert([Interval(T0 + day * DAY_MS, "site", "ac_power", float(day), 1)])
     days = [
         store.series("site", "ac_power", T0 + d * DAY_MS, T0 + d * DAY_MS + STEP_MS)[0]
@@ -106,6 +106,17 @@ def test_values_are_kept_for_more_than_a_year_and_not_for_ever(database: StateDa
     ]
     assert math.isnan(days[0])
     assert days[1:] == [399.0, 402.0]
+
+
+def test_a_clock_far_ahead_deletes_no_history(database: StateDatabase) -> None:
+    store = IntervalStore(database)
+    store.upsert([Interval(T0, "site", "ac_power", 1.0, 1)])
+    for step in range(3):
+        ahead = T0 + 3000 * DAY_MS + step * STEP_MS
+        store.upsert([Interval(ahead, "site", "ac_power", 2.0, 1)])
+    store.upsert([Interval(T0 + STEP_MS, "site", "ac_power", 3.0, 1)])
+    values = store.series("site", "ac_power", T0, T0 + 2 * STEP_MS)
+    assert values.tolist() == [1.0, 3.0]
 
 
 def test_off_the_grid_is_an_error(database: StateDatabase) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from central.store import Store
@@ -9,6 +10,7 @@ from central.store.values import EntryRow, Group, PlainRow, RegisteredSite
 from models.contract.payload import canonical, forecast_to_json, record_to_json
 from models.contract.record import Quality, Reading, Record
 from models.contract.timestamps import DAY_MS, STEP_MS
+from models.features.intervals import Interval, IntervalBuilder, Role, site_interval
 from tests.fleet_messages import EPOCH, NOON, forecast, record
 
 AGENT = "site_01"
@@ -55,24 +57,52 @@ def test_power_is_the_mean_per_device_and_the_sum_over_devices(store: Store) -> 
     )
     with store.read() as ask:
         means = ask.power_means(AGENT, NOON, NOON + DAY_MS)
-    assert means == [(NOON, 1800.0), (NOON + STEP_MS, 600.0)]
+    # What one inverter alone gave in the second interval is not what the site gave.
+    assert means == [(NOON, 1800.0)]
 
 
-def test_suspect_and_missing_power_take_no_part_and_a_sleeping_inverter_gives_none(
-    store: Store,
-) -> None:
+def test_only_good_power_counts_and_a_sleeping_inverter_gives_none(store: Store) -> None:
     commit(
         store,
         record(1000.0, NOON),
         record(9e6, NOON + 1, quality=Quality.SUSPECT),
         record(None, NOON + 2, quality=Quality.MISSING),
         record(3000.0, NOON + 3, quality=Quality.CURTAILED),
+        record(5000.0, NOON + 4, quality=Quality.CLIPPED),
         record(None, NOON + STEP_MS, quality=Quality.ASLEEP),
         record(None, NOON + 2 * STEP_MS, quality=Quality.MISSING),
     )
     with store.read() as ask:
         means = ask.power_means(AGENT, NOON, NOON + DAY_MS)
-    assert means == [(NOON, 2000.0), (NOON + STEP_MS, 0.0)]
+    assert means == [(NOON, 1000.0), (NOON + STEP_MS, 0.0)]
+
+
+def test_the_centre_aggregates_as_the_agent_does(store: Store) -> None:
+    """Trainer and agent must mean the same by the power of a site."""
+    random = np.random.default_rng(3)
+    qualities = [Quality.GOOD] * 4 + [Quality.SUSPECT, Quality.CURTAILED, Quality.ASLEEP]
+    records = []
+    for number in range(120):
+        quality = qualities[random.integers(len(qualities))]
+        device = ("east", "west")[random.integers(2)]
+        instant = NOON + int(random.integers(8 * STEP_MS))
+        power = float(random.integers(5000))
+        if not (device == "west" and number > 100):
+            records.append(record(power, instant, device, quality))
+    commit(store, *records)
+    builder = IntervalBuilder(late_ms=DAY_MS)
+    for one in records:
+        builder.add(one)
+    rows: dict[int, list[Interval]] = {}
+    for interval in builder.complete(NOON + DAY_MS):
+        rows.setdefault(interval.start, []).append(interval)
+    roles = {"east": Role.INVERTER, "west": Role.INVERTER}
+    site = {start: site_interval(row, roles).get("ac_power") for start, row in rows.items()}
+    with store.read() as ask:
+        means = dict(ask.power_means(AGENT, NOON, NOON + DAY_MS))
+    known = {start: power for start, power in site.items() if power is not None}
+    assert 0 < len(known) < 9
+    assert means == pytest.approx(known)
 
 
 def test_latest_record_is_the_newest_by_time_of_measurement_not_of_arrival(store: Store) -> None:

@@ -63,6 +63,13 @@ def test_library_that_crashes_while_it_is_loaded(
         run(bundles.make(library(tmp_path, extra=_CONSTRUCTOR.format(f"raise({signal});"))))
 
 
+def test_a_stop_of_the_service_says_nothing_about_the_bundle(
+    bundles: Bundles, tmp_path: Path
+) -> None:
+    with pytest.raises(InterruptedError, match="ended by SIGTERM"):
+        run(bundles.make(library(tmp_path, extra=_CONSTRUCTOR.format("raise(SIGTERM);"))))
+
+
 def test_library_that_never_answers(bundles: Bundles, tmp_path: Path) -> None:
     begin = time.monotonic()
     endless = library(tmp_path, extra=_CONSTRUCTOR.format("for (volatile int i = 1; i;) {}"))
