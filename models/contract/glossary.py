@@ -11,7 +11,7 @@ from .units import BASE_UNITS, CONVERSIONS
 
 _BEHAVIOURS: dict[Behaviour, str] = {
     "instant": "a sample; an interval holds its mean",
-    "counter": "never decreases; an interval holds its increase",
+    "counter": "never decreases; an interval holds its last value",
     "state": "an interval holds its last value",
 }
 _QUALITIES = {

@@ -13,8 +13,8 @@ from typing import Literal
 from .errors import ContractError
 
 Behaviour = Literal["instant", "counter", "state"]
-"""``instant``: sampled, averaged over an interval; ``counter``: never decreasing, differenced over
-an interval; ``state``: last value counts."""
+"""What an interval keeps: of ``instant`` quantities the mean, of a ``counter`` (which never
+decreases) and of a ``state`` the last value."""
 
 
 @dataclass(frozen=True, slots=True)
