@@ -70,11 +70,16 @@ cat >"$root/root/run-command" <<'INSIDE'
 cd /root/solar-sharing
 bash -c "$1"
 code=$?
-left=
-for entry in /proc/[0-9]*; do
-    id=${entry#/proc/}
-    ((id == 1 || id == $$)) && continue
-    words=$(tr '\0' ' ' <"$entry/cmdline" 2>/dev/null) && [[ -n $words ]] && left+="    $id $words"$'\n'
+# A moment of grace: what waits for its parent's end needs to notice it.
+for _ in 1 2 3 4 5; do
+    left=
+    for entry in /proc/[0-9]*; do
+        id=${entry#/proc/}
+        ((id == 1 || id == $$)) && continue
+        words=$(tr '\0' ' ' <"$entry/cmdline" 2>/dev/null) && [[ -n $words ]] && left+="    $id $words"$'\n'
+    done
+    [[ -n $left ]] || break
+    sleep 1
 done
 printf '%s' "$left" >/root/left
 exit $code

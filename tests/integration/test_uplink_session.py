@@ -224,10 +224,10 @@ def certificates(directory: Path) -> None:
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
     for name in ("ca", "stranger"):
         openssl(*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt")
-    for name in ("localhost", AGENT):
+    for name in ("broker", AGENT):
         openssl(
             *new, "-CA", "ca.crt", "-CAkey", "ca.key", "-subj", f"/CN={name}",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1",
             "-addext", "basicConstraints=critical,CA:FALSE",
             "-keyout", f"{name}.key", "-out", f"{name}.crt",
         )  # fmt: skip
@@ -244,14 +244,14 @@ def test_tls_with_client_certificates_lets_us_in_and_keeps_strangers_out(
     config.write_text(
         f"listener {port} 127.0.0.1\nuser root\nrequire_certificate true\n"
         f"use_identity_as_username true\ncafile {tmp_path}/ca.crt\n"
-        f"certfile {tmp_path}/localhost.crt\nkeyfile {tmp_path}/localhost.key\n"
+        f"certfile {tmp_path}/broker.crt\nkeyfile {tmp_path}/broker.key\n"
     )
 
     def settings(ca: str) -> MqttSettings:
         paths = (str(tmp_path / name) for name in (ca, f"{AGENT}.crt", f"{AGENT}.key"))
         ca_file, cert_file, key_file = paths
         return MqttSettings(
-            "localhost", port, ca_file=ca_file, cert_file=cert_file, key_file=key_file
+            "127.0.0.1", port, ca_file=ca_file, cert_file=cert_file, key_file=key_file
         )
 
     async def story() -> None:

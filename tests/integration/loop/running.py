@@ -217,7 +217,10 @@ class Loop:
     def retained(self, topic: str) -> Any:
         """What a newcomer with ``mosquitto_sub`` finds on ``topic``."""
         done = subprocess.run(
-            ["mosquitto_sub", "-p", str(self.ports.broker), "-t", topic, "-C", "1", "-W", "20"],
+            [
+                "mosquitto_sub", "-h", "127.0.0.1", "-p", str(self.ports.broker),
+                "-t", topic, "-C", "1", "-W", "20",
+            ],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"nothing on {topic}: {done.stderr}"
@@ -232,7 +235,16 @@ class Loop:
         filters = [word for topic in topics for word in ("-t", topic)]
         self._listeners += 1
         name = f"listener-{self._listeners}"
-        command = ("mosquitto_sub", "-p", str(self.ports.broker), "-q", "1", *filters)
+        command = (
+            "mosquitto_sub",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.ports.broker),
+            "-q",
+            "1",
+            *filters,
+        )
         self.services.start(name, *command, "-F", "%t %p")
         return Listener(self.place.logs / f"{name}.log")
 

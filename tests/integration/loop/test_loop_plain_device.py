@@ -33,7 +33,17 @@ def loop(tmp_path: Path, weather: Weather) -> Iterator[Loop]:
 
 
 def publish(loop: Loop, message: str) -> None:
-    command = ["mosquitto_pub", "-p", str(loop.ports.broker), "-t", DATA, "-m", message]
+    command = [
+        "mosquitto_pub",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(loop.ports.broker),
+        "-t",
+        DATA,
+        "-m",
+        message,
+    ]
     subprocess.run(command, check=True, timeout=20)
 
 

@@ -76,7 +76,7 @@ def _one_flipped_byte_is_refused(loop: Loop, bundle: Path, running: str) -> None
 
 
 def _flip_a_retained_byte(loop: Loop, topic: str, position: int) -> None:
-    broker = ("-p", str(loop.ports.broker), "-t", topic)
+    broker = ("-h", "127.0.0.1", "-p", str(loop.ports.broker), "-t", topic)
     piece = bytearray(
         subprocess.run(
             ["mosquitto_sub", *broker, "-C", "1", "-N", "-W", "20"], capture_output=True, check=True
