@@ -221,7 +221,7 @@ class Agent:
         except Exception as error:
             _log.warning("the last status could not be written: %s", error)
         self._uplink.close()
-        with suppress(TimeoutError, Exception):
+        with suppress(Exception):  # TimeoutError too: goodbye is a courtesy
             await asyncio.wait_for(uplink, _GOODBYE_S)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: Any) -> T:
