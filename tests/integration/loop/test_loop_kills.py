@@ -67,6 +67,11 @@ def test_after_many_kills_the_centre_holds_each_committed_entry_exactly_once(
         loop.start_agent()  # delivers what is still pending
 
         found = loop.compare(journal)
+        print(
+            f"{len(rounds)} rounds of kill -9, {len(epochs)} lives of the agent:"
+            f" {found['journal_entries']} committed entries, {found['matching']} at the centre"
+            " with the same hash"
+        )
 
         assert found["complete"], found
         assert found["matching"] == found["journal_entries"] == kinds.total()
