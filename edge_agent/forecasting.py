@@ -15,12 +15,14 @@ from typing import Protocol
 import numpy as np
 
 from models.contract.forecast import Forecast, ForecastSeries, WeatherMode
-from models.contract.timestamps import STEP_MS, STEPS_PER_DAY, Instant, floor_to_step
+from models.contract.timestamps import STEP_MS, Instant, floor_to_step
 from models.features.site import FloatArray, Site, SiteSeries
+from models.features.spec import HISTORY_STEPS as FEATURE_STEPS
 from models.forecasters.bundle import NAME as BUNDLE_MODEL
 from models.forecasters.bundle import BundleForecaster
-from models.forecasters.persistence import HISTORY_STEPS, smart_persistence_quantiles
+from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
 from models.forecasters.persistence import NAME as PERSISTENCE_MODEL
+from models.forecasters.persistence import smart_persistence_quantiles
 
 from .coverage import CoverageTracker
 from .interval_store import IntervalStore
@@ -31,7 +33,7 @@ _log = logging.getLogger(__name__)
 QUANTITY = "ac_power"
 _COVERAGE_KEY = "coverage"
 _DECIMALS = 1
-_BACK_STEPS = max(HISTORY_STEPS, 8 * STEPS_PER_DAY)
+_BACK_STEPS = max(PERSISTENCE_STEPS, FEATURE_STEPS)
 
 
 class ActiveBundle(Protocol):

@@ -1,7 +1,9 @@
 """What is known of each site's past: its history file, continued by what its agent has sent.
 
 Where both know an interval, the telemetry wins: it was measured by the devices that will go on
-measuring.
+measuring. Power alone is read: the ``temp_air`` and ``ghi`` of a history file are those of a
+weather file, and trees that learned from a sensor which the box has not forecast worse than trees
+that never saw it.
 """
 
 from __future__ import annotations
@@ -13,19 +15,16 @@ import pandas as pd
 
 from central.store import Queries
 from models.contract.timestamps import STEP_MS, Instant, floor_to_step
-from models.features.site import FloatArray, SiteSeries
+from models.features.site import FloatArray, IntArray, SiteSeries
 
 from .dataset import TrainingDataError, TrainingSite
 from .settings import SiteTable
-
-_COLUMNS = ("ac_power", "temp_air", "ghi")
 
 
 def read_history(file: Path) -> SiteSeries:
     """A history file: ``timestamp`` (interval START, UTC) and ``ac_power`` [W], on the grid.
 
-    Optional columns ``temp_air`` and ``ghi``; others are ignored. Rows may be missing, never
-    doubled.
+    Other columns are ignored. Rows may be missing, never doubled.
 
     Raises:
         TrainingDataError: names file and what is wrong with it.
@@ -39,13 +38,8 @@ def read_history(file: Path) -> SiteSeries:
             raise TrainingDataError(f"{file}: has no column {column!r}")
     try:
         stamps = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True)).as_unit("ms")
-        values = {
-            name: pd.to_numeric(frame[name]).to_numpy(np.float64, copy=True)
-            for name in _COLUMNS
-            if name in frame
-        }
-        for numbers in values.values():
-            numbers[~np.isfinite(numbers)] = np.nan
+        power = pd.to_numeric(frame["ac_power"]).to_numpy(np.float64, copy=True)
+        power[~np.isfinite(power)] = np.nan
     except (ValueError, TypeError) as error:
         raise TrainingDataError(f"{file}: {error}") from None
     starts = np.asarray(stamps.asi8, dtype=np.int64)
@@ -57,19 +51,13 @@ def read_history(file: Path) -> SiteSeries:
     if len(np.unique(starts)) < len(starts):
         raise TrainingDataError(f"{file}: an interval stands twice")
     start = int(starts.min())
-    grid = _Grid(start, int(starts.max() - start) // STEP_MS + 1)
-    return grid.series({name: grid.lay(starts, column) for name, column in values.items()})
+    return _laid(start, int(starts.max()) + STEP_MS, starts, power)
 
 
 def training_sites(
     tables: tuple[SiteTable, ...], queries: Queries | None, until: Instant, base: Path
 ) -> list[TrainingSite]:
-    """Every site that has a past before ``until``; paths are relative to ``base``.
-
-    Power alone: ``temp_air`` and ``ghi`` of a history are those of a weather file, and what a box
-    measures is not kept per interval. Trees that learned from a sensor which the box has not
-    forecast worse than trees that never saw it.
-    """
+    """Every site that has a past before ``until``; paths are relative to ``base``."""
     sites = []
     for table in tables:
         series = read_history(base / table.history) if table.history else None
@@ -96,34 +84,16 @@ def _continued(
     power = np.array([value for _, value in measured])
     begin = min(history.start, int(starts[0])) if history else int(starts[0])
     end = max(history.end if history else 0, int(starts[-1]) + STEP_MS)
-    grid = _Grid(begin, (end - begin) // STEP_MS)
-    columns = {}
-    if history is not None:
-        old = history.window(history.index(begin), history.index(end))
-        columns = {name: values for name in _COLUMNS if (values := getattr(old, name)) is not None}
-    laid = grid.lay(starts, power)
-    columns["ac_power"] = np.where(
-        np.isfinite(laid), laid, columns.get("ac_power", np.full(grid.length, np.nan))
-    )
-    return grid.series(columns)
+    telemetry = _laid(begin, end, starts, power)
+    if history is None:
+        return telemetry
+    before = history.window(history.index(begin), history.index(end)).ac_power
+    known = np.isfinite(telemetry.ac_power)
+    return SiteSeries(begin, np.where(known, telemetry.ac_power, before))
 
 
-class _Grid:
-    """A run of intervals to lay values on."""
-
-    def __init__(self, start: Instant, length: int) -> None:
-        self.start, self.length = start, length
-
-    def lay(
-        self, starts: np.ndarray[tuple[int], np.dtype[np.int64]], values: FloatArray
-    ) -> FloatArray:
-        """``values`` at their places, NaN elsewhere."""
-        laid = np.full(self.length, np.nan)
-        laid[(starts - self.start) // STEP_MS] = values
-        return laid
-
-    def series(self, columns: dict[str, FloatArray]) -> SiteSeries:
-        """The series of these columns."""
-        return SiteSeries(
-            self.start, columns["ac_power"], columns.get("temp_air"), columns.get("ghi")
-        )
+def _laid(start: Instant, end: Instant, starts: IntArray, values: FloatArray) -> SiteSeries:
+    """``values`` at their places on the grid of ``[start, end)``, NaN elsewhere."""
+    power = np.full((end - start) // STEP_MS, np.nan)
+    power[(starts - start) // STEP_MS] = values
+    return SiteSeries(start, power)

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from central.store import open_store
+from central.store.values import EntryRow, Group
 from central.training.dataset import TrainingDataError
 from central.training.histories import read_history, training_sites
 from central.training.settings import SiteTable
+from models.contract.payload import canonical, record_to_json
 from models.contract.timestamps import STEP_MS, format_iso8601
+from tests.fleet_messages import EPOCH, record
 
 START = 1_672_531_200_000
 TABLE = SiteTable("one", 36.1, -79.9, 6000.0, 5000.0, history="history.csv")
@@ -26,8 +30,7 @@ def write(folder: Path, *rows: str) -> Path:
 
 def test_sensors_that_the_box_may_not_have_do_not_train(tmp_path: Path) -> None:
     """A weather file's irradiance is no sensor of the site: the agent would forecast without."""
-    file = write(tmp_path, "1,2,3", "4,5,6")
-    assert read_history(file).ghi is not None
+    write(tmp_path, "1,2,3", "4,5,6")
     (site,) = training_sites((TABLE,), None, START + 9 * STEP_MS, tmp_path)
     assert site.series.ghi is None
     assert site.series.temp_air is None
@@ -45,11 +48,31 @@ def test_a_limit_before_the_history_leaves_no_site(tmp_path: Path) -> None:
     assert not training_sites((TABLE,), None, START - 1000 * STEP_MS, tmp_path)
 
 
+def test_telemetry_continues_the_history_and_wins_where_both_know(tmp_path: Path) -> None:
+    write(tmp_path, "1,,", "2,,")
+    store = open_store(f"sqlite:///{tmp_path}/central.sqlite")
+    measured = [record(20.0, START + STEP_MS), record(40.0, START + 3 * STEP_MS)]
+    store.commit(
+        Group(
+            entries=[
+                EntryRow(
+                    "one", EPOCH, seq, "record", one.device, one.measured_at, bytes([seq]) * 32,
+                    canonical(record_to_json(one)), START,
+                )
+                for seq, one in enumerate(measured, 1)
+            ]
+        )
+    )  # fmt: skip
+    with store.read() as queries:
+        (site,) = training_sites((TABLE,), queries, START + 9 * STEP_MS, tmp_path)
+    store.close()
+    assert site.series.start == START
+    np.testing.assert_array_equal(site.series.ac_power, [1, 20, np.nan, 40])
+
+
 def test_infinity_in_a_file_is_unknown(tmp_path: Path) -> None:
-    series = read_history(write(tmp_path, "inf,2,-inf", "4,,6"))
-    np.testing.assert_array_equal(series.ac_power, [np.nan, 4])
-    assert series.temp_air is not None
-    np.testing.assert_array_equal(series.temp_air, [np.nan, 6])
+    series = read_history(write(tmp_path, "inf,2,3", "4,,6", "-inf,,"))
+    np.testing.assert_array_equal(series.ac_power, [np.nan, 4, np.nan])
 
 
 @pytest.mark.parametrize(
