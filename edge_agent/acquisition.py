@@ -1,7 +1,8 @@
 """Polling: one loop per device, records into the journal and the interval builder.
 
-Decides when a device is asked and what becomes of an answer that did not come. It leaves the order
-on a shared line to the bus (``firmware_bridge``), and what is believable to the drivers.
+Decides when a device is asked and what becomes of an answer that did not come: nothing but a count,
+an alert, or at night the record of a device asleep. How a device is doing is judged by
+``firmware_bridge.health``, the order on a shared line by its bus, what is believable by the drivers.
 """
 
 from __future__ import annotations
@@ -11,25 +12,35 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware_bridge import DeviceError, Driver, PermanentDeviceError, TransientDeviceError
+from firmware_bridge import (
+    DeviceError,
+    Driver,
+    Fault,
+    Health,
+    News,
+    PermanentDeviceError,
+    State,
+    TransientDeviceError,
+)
 from models.contract.checks import clip_text
 from models.contract.clock import Clock
 from models.contract.messages import Alert, Severity
 from models.contract.record import Record
-from models.contract.timestamps import Instant
+from models.contract.timestamps import MINUTE_MS, Instant
 
 from .pacing import wait_for_turn
 from .supervision import Progress
 
 _log = logging.getLogger(__name__)
 
-SILENT_AFTER = 3
-"""Failed polls in a row before an alert."""
-LONGEST_PAUSE_S = 60.0
-"""Real seconds between two tries at a device that does not answer."""
+LONGEST_PAUSE_S = 330.0
+"""Real seconds between two tries at a device that does not answer, at most."""
 LONGEST_POLL_S = 300.0
 """Real seconds for one poll, waiting for the line included: a device that answers each of many
 requests at the last moment is silent, too."""
+_LONGEST_SLEEP_MS = 15 * MINUTE_MS
+_SILENCES = (Fault.TIMEOUT, Fault.LINK)
+_ALERTS = {State.DEAD: "device-silent", State.OVERSLEPT: "device-asleep-by-day"}
 
 
 @dataclass
@@ -40,6 +51,8 @@ class DeviceCounters:
     failures: int = 0
     skipped: int = 0
     """Polls whose turn had passed while an earlier one was under way."""
+    asleep: int = 0
+    """Turns at which the device was left to sleep, or found asleep."""
 
 
 class DevicePoller:
@@ -52,11 +65,17 @@ class DevicePoller:
         clock: Clock,
         on_record: Callable[[Record], None],
         on_alert: Callable[[Alert], None],
+        *,
+        is_daylight: Callable[[Instant], bool] | None = None,
+        on_anomaly: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        """``on_anomaly``: told of every failure that is not silence, for the flight recorder."""
         self.driver, self.counters = driver, DeviceCounters()
+        self.health = Health(sleeps=driver.sleeps, is_daylight=is_daylight)
         self._poll_ms, self._clock = poll_ms, clock
-        self._on_record, self._on_alert = on_record, on_alert
-        self._failed_in_a_row = 0
+        self._on_record, self._on_alert, self._on_anomaly = on_record, on_alert, on_anomaly
+        self._alert_code: str | None = None
+        self._sleeps_until: Instant | None = None
         self.last_error: str | None = None
 
     async def run(self, progress: Progress) -> None:
@@ -70,10 +89,13 @@ class DevicePoller:
             if not await wait_for_turn(self._clock, due, self._poll_ms):
                 due = self._last_turn()
                 continue
-            await self.poll_once()
+            if self._is_left_to_sleep():
+                self._keep_asleep()
+            else:
+                await self.poll_once()
+                if self._sleeps_until is None:
+                    await asyncio.sleep(self.health.pause_s(self._poll_ms / 1000))
             progress.mark()
-            if self._failed_in_a_row:
-                await asyncio.sleep(self._pause_s())
 
     async def poll_once(self) -> Record | None:
         """One poll; None when the device gave nothing to believe."""
@@ -93,40 +115,72 @@ class DevicePoller:
                 _log.exception("device %s: a poll failed in an unforeseen way", self.driver.name)
             self._failed(TransientDeviceError(f"{type(error).__name__}: {error}"))
             return None
-        self._recovered()
+        self._sleeps_until = None
+        self.last_error = None
+        self._tell(self.health.answered(self._clock.now()))
         return record
 
     def _last_turn(self) -> Instant:
         now = self._clock.now()
         return now - now % self._poll_ms
 
-    def _pause_s(self) -> float:
-        """Growing pause after failures, so that a dead unit leaves the line to the living."""
-        return float(min(LONGEST_PAUSE_S, 0.05 * 2.0 ** min(self._failed_in_a_row, 12)))
+    # -- a device asleep
+
+    def _is_left_to_sleep(self) -> bool:
+        until = self._sleeps_until
+        if until is None:
+            return False
+        now = self._clock.now()
+        # A clock that was set back must not let a device sleep for as long as it was wrong.
+        return now < until <= now + _LONGEST_SLEEP_MS
+
+    def _keep_asleep(self) -> None:
+        self.counters.asleep += 1
+        try:
+            self._on_record(self.driver.asleep(self._clock.now()))
+        except Exception as error:
+            _log.warning("device %s: its sleep could not be recorded: %s", self.driver.name, error)
+
+    # -- a device that failed
 
     def _failed(self, error: DeviceError) -> None:
+        now = self._clock.now()
+        silent = error.fault in _SILENCES
+        news = self.health.failed(now, str(error), silent=silent)
+        self._sleeps_until = self.health.sleeps_until(now)
+        if self.health.state is State.ASLEEP:
+            self.last_error = None
+            self._tell(news)
+            self._keep_asleep()
+            return
         self.counters.failures += 1
-        self._failed_in_a_row += 1
-        news, self.last_error = str(error) != self.last_error, str(error)
-        if self._failed_in_a_row == 1 or (news and isinstance(error, PermanentDeviceError)):
+        told, self.last_error = self.last_error, str(error)
+        is_new = told != self.last_error
+        if self.health.failed_in_a_row == 1 or (is_new and isinstance(error, PermanentDeviceError)):
             _log.warning("device %s: %s", self.driver.name, error)
-        if self._failed_in_a_row == SILENT_AFTER:
-            _log.error("device %s gives nothing to believe: %s", self.driver.name, error)
-            self._tell(Severity.ALARM, f"no believable answer: {error}", active=True)
+        if not silent or self.health.failed_in_a_row == 1:
+            self._on_anomaly(str(error))
+        self._tell(news)
 
-    def _recovered(self) -> None:
-        if self._failed_in_a_row >= SILENT_AFTER:
-            _log.info("device %s answers again", self.driver.name)
-            self._tell(Severity.INFO, "answers again", active=False)
-        self._failed_in_a_row = 0
-        self.last_error = None
+    def _tell(self, news: News | None) -> None:
+        if news is None:
+            return
+        if news.is_alarm:
+            _log.error("device %s %s", self.driver.name, news.text)
+            self._alert_code = _ALERTS.get(news.state, "device-silent")
+            self._alert(self._alert_code, Severity.ALARM, news.text, active=True)
+            return
+        _log.info("device %s: %s", self.driver.name, news.text)
+        if news.ends_alarm and self._alert_code is not None:
+            code, self._alert_code = self._alert_code, None
+            self._alert(code, Severity.INFO, news.text, active=False)
 
-    def _tell(self, severity: Severity, text: str, *, active: bool) -> None:
+    def _alert(self, code: str, severity: Severity, text: str, *, active: bool) -> None:
         self._on_alert(
             Alert(
                 self.driver.name,
                 self._clock.now(),
-                "device-silent",
+                code,
                 severity,
                 clip_text(text, 900),
                 active,

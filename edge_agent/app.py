@@ -15,10 +15,12 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from firmware_bridge import Buses, open_driver
+from firmware_bridge import Buses, Link, link_of, open_driver
+from firmware_bridge.flight import DumpLimit
 from models.contract.clock import Clock, open_clock
 from models.contract.forecast import Forecast
 from models.contract.messages import Alert, BundleStatus, Kind, Status
@@ -38,7 +40,9 @@ from models.runtimes.elf import current_cpu
 
 from .acquisition import LONGEST_PAUSE_S, LONGEST_POLL_S, DevicePoller
 from .bundle_source import RetainedSource
+from .devices import check_lines
 from .errors import TransportUnavailable
+from .flight_files import FlightFiles
 from .forecasting import ForecastEngine, NoBundle
 from .interval_keeper import IntervalKeeper
 from .interval_store import IntervalStore
@@ -81,6 +85,8 @@ class Agent:
         self.settings = settings
         self.clock = clock or open_clock(settings.agent.clock_anchor)
         self._watchdog = Watchdog(self.clock.monotonic)
+        self._dump_limit = DumpLimit()
+        self._flight_files = FlightFiles(settings.data_dir)
         self._pollers: list[DevicePoller] = []
         self._last_forecast: Forecast | None = None
         self._update_wanted = asyncio.Event()
@@ -141,16 +147,29 @@ class Agent:
             self._state,
             self._updater or NoBundle(),
         )
-        buses = Buses()
-        stack.push_async_callback(buses.close)
-        for device in settings.devices:
-            driver = open_driver(device.link(), buses, is_daylight=self._is_daylight)
-            stack.push_async_callback(driver.close)
-            poll_ms = int(device.poll_s * 1000)
-            self._pollers.append(
-                DevicePoller(driver, poll_ms, self.clock, self._on_record, self._on_alert)
-            )
+        self._open_devices(stack)
         self._status_file = StatusFile(settings.data_dir)
+
+    def _open_devices(self, stack: AsyncExitStack) -> None:
+        for line, share in check_lines(self.settings.devices).items():
+            _log.info("%s: the poll plan takes %.0f %% of the line's time", line, 100 * share)
+        self._buses = Buses()
+        stack.push_async_callback(self._buses.close)
+        for device in self.settings.devices:
+            link = device.link()
+            driver = open_driver(link, self._buses, is_daylight=self._is_daylight)
+            stack.push_async_callback(driver.close)
+            self._pollers.append(
+                DevicePoller(
+                    driver,
+                    int(device.poll_s * 1000),
+                    self.clock,
+                    self._on_record,
+                    self._on_alert,
+                    is_daylight=self._is_daylight,
+                    on_anomaly=partial(self._on_anomaly, link_of(link)),
+                )
+            )
 
     def _open_updater(self) -> Updater | None:
         if self.settings.bundles is None:
@@ -236,6 +255,14 @@ class Agent:
 
     def _on_alert(self, alert: Alert) -> None:
         self._journal.append(Kind.ALERT, alert.device, alert.timestamp, alert_to_json(alert))
+
+    def _on_anomaly(self, link: Link, reason: str) -> None:
+        bus = self._buses.find(link)
+        if bus is None or not self._dump_limit.allows(bus.link.name):
+            return
+        now = self.clock.now()
+        text = bus.recorder.to_text(reason, now)
+        self._worker.submit(self._flight_files.write, bus.link.name, text, now)
 
     async def _interval_loop(self, progress: Progress) -> None:
         settle = int(STEP_MS * SETTLE_SHARE)
@@ -344,6 +371,7 @@ class Agent:
         for poller in self._pollers:
             for name, count in vars(poller.counters).items():
                 counters[f"{poller.driver.name}_{name}"] = count
+        counters |= self._line_counters()
         return Status(
             agent=self.settings.agent.id,
             timestamp=self.clock.now(),
@@ -354,6 +382,17 @@ class Agent:
             bundle=self._updater.status() if self._updater else BundleStatus(),
             counters=counters,
         )
+
+    def _line_counters(self) -> dict[str, int]:
+        counters: dict[str, int] = {}
+        for name, bus in self._buses.all().items():
+            counts = bus.counters
+            counters[f"{name} utilisation_percent"] = round(100 * bus.utilisation())
+            counters[f"{name} requests"] = counts.requests
+            counters[f"{name} fences"] = counts.fences
+            for fault, count in counts.faults.items():
+                counters[f"{name} {fault}"] = count
+        return counters
 
     def _is_daylight(self, instant: Instant) -> bool:
         site = self.settings.site

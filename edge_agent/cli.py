@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import logging
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,17 +13,15 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from firmware_bridge import Buses, DeviceError, open_driver
-from models.contract.clock import open_clock
+from firmware_bridge import DeviceError
 from models.contract.errors import ContractError, SettingsError
-from models.contract.payload import record_to_json
-from models.contract.record import Record
 
-from .devices import DeviceTable
+from .device_commands import register as register_device_commands
 from .errors import EdgeError
-from .settings import EdgeSettings, read_settings
+from .logs import set_up_log
+from .settings import read_settings
 from .status_file import read_snapshot
-from .status_view import records_table, status_view
+from .status_view import status_view
 
 app = typer.Typer(
     name="solar-edge",
@@ -65,7 +60,7 @@ def run(
     from .app import Agent, run_until_signalled
 
     settings = read_settings(config)
-    _set_up_log(verbose)
+    set_up_log(verbose)
 
     async def start(stop: asyncio.Event) -> None:
         await Agent(settings).run(stop)
@@ -93,105 +88,7 @@ def status(
             time.sleep(0.5)
 
 
-@app.command()
-def read(
-    config: Config = DEFAULT_CONFIG,
-    device: Annotated[str | None, typer.Option(help="Only this device.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Read every device once and show what it gives. Exit code 1 when one gives nothing."""
-    settings = read_settings(config)
-    chosen = [one for one in settings.devices if device in (None, one.name)]
-    if not chosen:
-        known = ", ".join(one.name for one in settings.devices)
-        raise SettingsError(f"has no device {device!r}; it has {known}", file=str(config))
-    records, failures = asyncio.run(_read_all(settings, chosen))
-    if as_json:
-        body = {
-            "records": [record_to_json(record) for record in records],
-            "failures": {name: str(error) for name, error in failures.items()},
-        }
-        typer.echo(json.dumps(body, allow_nan=False))
-    else:
-        _console.print(records_table(records))
-        for name, error in failures.items():
-            _errors.print(f"{name}: {error}", style="red", markup=False, highlight=False)
-    raise typer.Exit(1 if failures else 0)
-
-
-async def _read_all(
-    settings: EdgeSettings, devices: list[DeviceTable]
-) -> tuple[list[Record], dict[str, DeviceError]]:
-    clock = open_clock(settings.agent.clock_anchor)
-    buses = Buses()
-    records: list[Record] = []
-    failures: dict[str, DeviceError] = {}
-    for device in devices:
-        driver = open_driver(device.link(), buses)
-        try:
-            records.append(await driver.poll(clock.now()))
-        except DeviceError as error:
-            if getattr(error.__cause__, "errno", None) == errno.EAGAIN:  # the port's lock is taken
-                error.reason += (
-                    "; another program has it: while the agent runs, `solar-edge status` shows what"
-                    " it reads"
-                )
-            failures[device.name] = error
-        finally:
-            await driver.close()
-    return records, failures
-
-
-@app.command()
-def simulate(
-    series: Annotated[Path, typer.Option(help="CSV: timestamp, ac_power, load_power [W], UTC.")],
-    tcp_port: Annotated[int, typer.Option(help="Port of the SunSpec inverter.")] = 1502,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    serial_link: Annotated[
-        Path | None, typer.Option(help="Path that will lead to the meter's serial line (a pty).")
-    ] = None,
-    inverter_unit: Annotated[int, typer.Option(help="Modbus unit of the inverter.")] = 1,
-    meter_unit: Annotated[int, typer.Option(help="Modbus unit of the meter.")] = 1,
-    clock_anchor: Annotated[str | None, typer.Option(help="File of a scaled clock.")] = None,
-) -> None:
-    """Be the devices of a site: a SunSpec inverter on TCP and a meter on a serial line.
-
-    They speak the real protocols and replay a power series.
-    """
-    from firmware_bridge.simulator import SimulationSettings
-    from firmware_bridge.simulator import simulate as simulate_site
-
-    from .app import run_until_signalled
-
-    _set_up_log(verbose=False)
-    clock = open_clock(clock_anchor)
-    settings = SimulationSettings(
-        series,
-        host,
-        tcp_port,
-        inverter_unit=inverter_unit,
-        serial_link=serial_link,
-        meter_unit=meter_unit,
-    )
-
-    async def start(stop: asyncio.Event) -> None:
-        site = asyncio.create_task(simulate_site(settings, clock, typer.echo))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([site, stopped], return_when=asyncio.FIRST_COMPLETED)
-        site.cancel()
-        stopped.cancel()
-        with suppress(asyncio.CancelledError):
-            await site
-
-    asyncio.run(run_until_signalled(start))
-
-
-def _set_up_log(verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+register_device_commands(app)
 
 
 if __name__ == "__main__":

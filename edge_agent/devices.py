@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from firmware_bridge import DeviceError, DeviceSettings
-from firmware_bridge.profile import load_profile
+from firmware_bridge import DeviceError, DeviceSettings, link_of, profile_of
+from firmware_bridge.airtime import Polled, check_line
+from firmware_bridge.modbus.buses import place_of
+from firmware_bridge.settings import MODBUS_RTU, MODBUS_RTU_TCP
 from models.features.intervals import Role
 
 
@@ -21,22 +25,26 @@ class DeviceTable:
     poll_s: float = 60.0
     """Domain seconds between two polls."""
     host: str = ""
-    port: int = 502
+    port: int | None = None
     serial_port: str = ""
-    baud_rate: int = 9600
-    parity: str = "N"
-    stop_bits: int = 1
-    unit: int = 1
-    timeout_s: float = 1.0
+    baud_rate: int | None = None
+    parity: str | None = None
+    data_bits: int | None = None
+    stop_bits: int | None = None
+    unit: int | None = None
+    timeout_s: float | None = None
     frame_gap_ms: float | None = None
+    connect_delay_s: float | None = None
+    reconnect_gap_s: float | None = None
+    word_order: str | None = None
+    rated_power_w: float | None = None
+    control: bool = False
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.poll_s <= 900:
             raise ValueError("poll_s: must be from 0.1 to 900 seconds: an interval needs a sample")
         try:
-            self.link()
-            if self.profile != "sunspec":
-                load_profile(self.profile)
+            profile_of(self.link())
         except DeviceError as error:
             text = str(error).removeprefix(f"{self.name}: ")
             raise ValueError(text) from None
@@ -47,3 +55,19 @@ class DeviceTable:
             field.name: getattr(self, field.name) for field in fields(DeviceSettings)
         }
         return DeviceSettings(**shared)
+
+
+def check_lines(devices: Sequence[DeviceTable]) -> dict[str, float]:
+    """Share of its time that each serial line is planned to carry.
+
+    Raises:
+        DeviceError: A line would be too full; shows the sum.
+    """
+    lines: defaultdict[str, list[Polled]] = defaultdict(list)
+    for device in devices:
+        settings = device.link()
+        link = link_of(settings)
+        if link.protocol in (MODBUS_RTU, MODBUS_RTU_TCP):
+            polled = Polled(device.name, link, profile_of(settings), device.poll_s)
+            lines[place_of(link)[1]].append(polled)
+    return {line: check_line(line, polled) for line, polled in lines.items()}

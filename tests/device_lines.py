@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from firmware_bridge.modbus.bus import ModbusBus
+from firmware_bridge.modbus.bus import Bus
 from firmware_bridge.modbus.framing import RtuFraming, TcpFraming
 from firmware_bridge.modbus.links import SerialLink, TcpLink
 from firmware_bridge.simulator import ModbusServer, SimulatedDevice, open_pty_pair
-from firmware_bridge.simulator.inverter import IllegalRead
+from firmware_bridge.simulator.server import IllegalRead
 from models.contract.clock import Clock
 from models.contract.timestamps import Instant
 
@@ -44,22 +45,26 @@ class TellingDevice:
     def read(self, function: int, address: int, count: int, *, nonsense: bool) -> list[int]:
         if address + count > self.size:
             raise IllegalRead(2)
-        return [0xFFFF] * count if nonsense else list(self.truth(function, address, count))
+        if nonsense:
+            return [0xFFFF] * count
+        data = self.truth(function, address, count)
+        return [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)]
 
-    def truth(self, function: int, address: int, count: int) -> tuple[int, ...]:
+    def truth(self, function: int, address: int, count: int) -> bytes:
         """What a right reply holds."""
         key = self.unit * 4099 + function * 257
-        return tuple((key + 31 * (address + i)) & 0xFFFF for i in range(count))
+        words = ((key + 31 * (address + i)) & 0xFFFF for i in range(count))
+        return struct.pack(f">{count}H", *words)
 
 
 @asynccontextmanager
 async def tcp_line(
     devices: Mapping[int, SimulatedDevice],
-) -> AsyncIterator[tuple[ModbusBus, ModbusServer]]:
+) -> AsyncIterator[tuple[Bus, ModbusServer]]:
     """A bus and a server on a real TCP connection."""
     server = ModbusServer(devices)
     async with server.serve_tcp("127.0.0.1", 0) as port:
-        bus = ModbusBus(TcpLink("127.0.0.1", port), TcpFraming())
+        bus = Bus(TcpLink("127.0.0.1", port), TcpFraming())
         try:
             yield bus, server
         finally:
@@ -69,13 +74,13 @@ async def tcp_line(
 @asynccontextmanager
 async def serial_line(
     devices: Mapping[int, SimulatedDevice],
-) -> AsyncIterator[tuple[ModbusBus, ModbusServer]]:
+) -> AsyncIterator[tuple[Bus, ModbusServer]]:
     """A bus and a server on a real pseudo terminal."""
     server = ModbusServer(devices)
     with open_pty_pair() as pair:
         async with server.serve_serial(pair.descriptor):
             link = SerialLink(pair.device_path, 115_200)
-            bus = ModbusBus(link, RtuFraming(115_200), frame_gap_s=0.0)
+            bus = Bus(link, RtuFraming(115_200))
             try:
                 yield bus, server
             finally:

@@ -102,9 +102,10 @@ def _tell(services: Processes, place: Place) -> float:
     services.start("central", CENTRAL, "serve", *central)
     services.wait("the centre answers", lambda: _get(ports, "/health"), 60)
     services.start(
-        "site", EDGE, "simulate", "--series", str(place.series), "--tcp-port",
-        str(ports.inverter), "--serial-link", str(place.meter), "--clock-anchor",
-        str(place.anchor),
+        "site", EDGE, "simulate", "--series", str(place.series),
+        "--device", f"sunspec@tcp:{ports.inverter}",
+        "--device", f"eastron-sdm630@pty:{place.meter}",
+        "--clock-anchor", str(place.anchor),
     )  # fmt: skip
     services.wait("the meter's line", place.meter.exists, 30)
     console.print(services.run(EDGE, "read", *edge))

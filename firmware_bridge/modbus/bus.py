@@ -3,15 +3,19 @@
 The rule: **no reply is believed that is not the answer to its request.** ``framing`` checks each
 reply's fields; this file sees to the late reply whose fields all match.
 
-- A link that can be cut (TCP) is closed after every fault; a late reply dies with its connection.
-- A shared wire (RTU) cannot be cut. After a fault the line stays silent for one whole timeout and
-  everything that arrives meanwhile is thrown away. The device may be later still, and some devices
-  answer twice. So the bus remembers the lengths of the replies that may yet come from each unit.
-  Before it asks for a reply of such a length, it makes a *fence* read of a length that cannot come:
-  units answer in order, so once the fence's reply is here, the older ones are past. What arrives in
-  its stead has the wrong length and is refused. After ten timeouts a reply counts as lost.
+- A link that cuts off late replies when it is closed (TCP to the device itself, UDP from a fresh
+  port) is closed after every fault; a late reply dies with its connection.
+- A shared wire (RTU, also behind a TCP converter) cannot be cut. After a fault everything that
+  arrives is thrown away, for one whole timeout if the unit used to answer. It may be later still,
+  and some devices answer twice. So the bus remembers the lengths of the replies that may yet come
+  from each unit. Before it asks for a reply of such a length, it makes a *fence* read of a length
+  that cannot come: units answer in order, so once the fence's reply is here, the older ones are
+  past. What arrives in its stead has the wrong length and is refused. After ten timeouts a reply
+  counts as lost. Where a caller allows ``slack``, the same question is asked for one register more
+  every other time, so that a copy of the last answer is told from the new one without a fence.
 
-Who is asked again, when, and how often is the caller's matter (retries, back-off, circuit breaker).
+The task whose turn it is owns the link: nobody else sends, and every wait of it has a deadline.
+Who is asked again, when, and how often is the caller's matter (retries, back-off, ``health``).
 """
 
 from __future__ import annotations
@@ -20,14 +24,47 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from ..errors import DeviceError, Fault, TransientDeviceError
+from ..errors import DeviceError, Fault, PermanentDeviceError, TransientDeviceError
+from ..flight import FlightRecorder
 from .framing import Framing
 from .links import ByteLink
-from .request import MAX_REGISTERS, ReadRequest
+from .request import MAX_REGISTERS, ReadRequest, WriteRequest
+from .turns import Turns
 
 _LATEST_REPLY = 10
 """After so many timeouts a reply that has not come is taken to be lost."""
+_DOUBTFUL_AFTER = 2
+"""Silences in a row after which a unit is not expected to answer; one, if it never has."""
+_REOPEN_AFTER = 10
+"""Silences in a row, of whichever units, after which a wire's port is opened anew: adapters and
+converters hang, too."""
+_ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 2, 3
+
+
+class Exchangeable(Protocol):
+    """A request as far as a bus must know it."""
+
+    @property
+    def unit(self) -> int: ...
+
+    @property
+    def count(self) -> int:
+        """Tells replies apart by their length."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinkTimes:
+    """How a link likes to be treated; real seconds."""
+
+    frame_gap_s: float = 0.0
+    """Silence between two exchanges."""
+    connect_delay_s: float = 0.0
+    """Between opening and the first request."""
+    reconnect_gap_s: float = 0.0
+    """At least so long between two openings."""
 
 
 @dataclass
@@ -41,6 +78,9 @@ class BusCounters:
     fences: int = 0
     opened: int = 0
     """How often the link was opened."""
+    writes: int = 0
+    busy_s: float = 0.0
+    """Real seconds in which the line was taken."""
     faults: Counter[Fault] = field(default_factory=Counter)
     """Faults caught, by kind."""
 
@@ -54,106 +94,197 @@ class _Expected:
     """The request whose reply was believed already, if all that can come is a copy of it."""
 
 
-class ModbusBus:
-    """A ``ModbusPort`` over one link.
+class Bus:
+    """Exchanges over one link: a ``ModbusPort``, and the same for other request protocols.
 
-    Requests wait for each other, first come first served; each exchange is bounded by its own
-    deadline, so nobody waits for ever.
+    Requests wait for each other, first come first served, units in doubt last; each exchange is
+    bounded by its own deadline, so nobody waits for ever.
     """
 
-    def __init__(self, link: ByteLink, framing: Framing, *, frame_gap_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        link: ByteLink,
+        framing: Framing[Any],
+        *,
+        times: LinkTimes = LinkTimes(),
+        control: bool = False,
+        recorder: FlightRecorder | None = None,
+    ) -> None:
+        """``control``: whether writes may leave. ``recorder``: gets every frame."""
         self.link = link
+        self.framing = framing
         self.counters = BusCounters()
-        self._framing = framing
-        self._gap_s = frame_gap_s
-        self._turn = asyncio.Lock()
+        self.recorder = recorder if recorder is not None else FlightRecorder(link.name)
+        self._times = times
+        self._control = control
+        self._turns = Turns()
         self._transaction = 0
         self._quiet_from = 0.0  # monotonic time before which nothing is sent
+        self._opened_at: float | None = None
+        self._heard: set[int] = set()  # units that have ever answered
+        self._silent: dict[int, int] = {}  # silences in a row, by unit
+        self._silent_line = 0
         self._expected: dict[int, dict[int, _Expected]] = {}  # by unit and length in registers
-        self._last: tuple[ReadRequest, float] | None = None  # what was asked last, and its timeout
+        self._doubles_until: dict[int, float] = {}  # units that have sent what nobody asked for
+        self._no_slack: set[tuple[int, int, int]] = set()  # unit, function, address
+        self._last: tuple[Exchangeable, float] | None = None  # asked last, and its timeout
+        self._looked = (time.monotonic(), 0.0)  # when utilisation was asked for last
+
+    def utilisation(self) -> float:
+        """Share of the time since the last call in which the line was taken, 0 to 1."""
+        now = time.monotonic()
+        (since, busy_s), self._looked = self._looked, (now, self.counters.busy_s)
+        return min(1.0, (self.counters.busy_s - busy_s) / max(now - since, 1e-6))
+
+    def adopt(self, times: LinkTimes, *, control: bool) -> None:
+        """Another device joins the line: its needs count too. Control needs both to allow it."""
+        mine = self._times
+        self._times = LinkTimes(
+            max(mine.frame_gap_s, times.frame_gap_s),
+            max(mine.connect_delay_s, times.connect_delay_s),
+            max(mine.reconnect_gap_s, times.reconnect_gap_s),
+        )
+        self._control = self._control and control
 
     async def read(
-        self, unit: int, function: int, address: int, count: int, *, timeout_s: float
-    ) -> tuple[int, ...]:
+        self,
+        unit: int,
+        function: int,
+        address: int,
+        count: int,
+        *,
+        timeout_s: float,
+        slack: bool = False,
+    ) -> bytes:
         """See ``ModbusPort.read``. Takes at most four timeouts and the airtime once it is its turn:
         one each to connect or be quiet, for the fence, its silence, and the reply."""
         request = ReadRequest(unit, function, address, count)
-        async with self._turn:
-            try:
-                if self._needs_fence(request):
-                    await self._fence(request, timeout_s)
-                return await self._exchange(request, timeout_s)
-            except DeviceError as error:
-                error.place = f"{self.link.name} unit {unit} {request}"
+        longer = self._longer(request, timeout_s) if slack else None
+        if longer is None:
+            return await self.exchange(request, timeout_s=timeout_s)
+        try:
+            return (await self.exchange(longer, timeout_s=timeout_s))[: 2 * count]
+        except PermanentDeviceError as error:
+            if error.exception_code not in (_ILLEGAL_ADDRESS, _ILLEGAL_VALUE):
                 raise
+            self._no_slack.add((unit, function, address))
+        return await self.exchange(request, timeout_s=timeout_s)
+
+    async def write(self, unit: int, address: int, data: bytes, *, timeout_s: float) -> None:
+        """Write registers. Raises ``PermanentDeviceError`` unless this bus was given control."""
+        await self.exchange(WriteRequest(unit, address, data), timeout_s=timeout_s)
+
+    async def exchange(self, request: Exchangeable, *, timeout_s: float) -> bytes:
+        """Data of the reply to ``request``. Raises ``DeviceError`` with the place filled in."""
+        await self._turns.take(doubtful=self._is_doubtful(request.unit))
+        began = time.monotonic()
+        try:
+            if isinstance(request, ReadRequest) and self._needs_fence(request):
+                await self._fence(request, timeout_s)
+            return await self._exchange(request, timeout_s)
+        except DeviceError as error:
+            error.place = f"{self.link.name} unit {request.unit} {request}"
+            raise
+        finally:
+            self.counters.busy_s += time.monotonic() - began
+            self._turns.give()
 
     async def close(self) -> None:
-        """Close the link; the next read opens it again."""
-        async with self._turn:
-            self.link.close()
+        """Close the link; the next exchange opens it again."""
+        await self._turns.take()
+        try:
+            self._close_link()
+        finally:
+            self._turns.give()
 
     # -- one exchange
 
-    async def _exchange(self, request: ReadRequest, timeout_s: float) -> tuple[int, ...]:
+    async def _exchange(self, request: Any, timeout_s: float) -> bytes:
         await self._make_ready(timeout_s)
-        self._transaction = self._transaction % 0xFFFF + 1
-        request = replace(request, transaction=self._transaction)
+        if isinstance(request, (ReadRequest, WriteRequest)):
+            self._transaction = self._transaction % 0xFFFF + 1
+            request = replace(request, transaction=self._transaction)
         self._last = (request, timeout_s)
         self.counters.requests += 1
         in_step = False
         try:
-            registers = await self._send_and_receive(request, timeout_s)
+            data = await self._send_and_receive(request, timeout_s)
             in_step = True
         except DeviceError as error:
             self._count(error)
             # A refusal in due form is an answer, unless it may be the answer to an older request.
-            in_step = error.fault is Fault.EXCEPTION and not self._is_owed(request.unit)
+            if error.fault is Fault.EXCEPTION and not self._is_owed(request.unit):
+                in_step = True
+                self._expected.pop(request.unit, None)
+            # A frame that must not be sent leaves the line as it was.
+            in_step = in_step or error.fault is None
+            self._note_silence(request.unit, error)
             raise
         finally:
             # Also on cancellation: whoever gave up waiting leaves a reply on its way.
-            self._quiet_from = time.monotonic() + self._gap_s
+            self._quiet_from = time.monotonic() + self._times.frame_gap_s
             if not in_step:
                 self._distrust(request, timeout_s)
         self.counters.replies += 1
-        # Units answer in order: nothing older can follow this reply, only a copy of itself.
-        self._expected.pop(request.unit, None)
-        self._expect(request, timeout_s, believed=True)
-        return registers
+        self._heard.add(request.unit)
+        self._silent.pop(request.unit, None)
+        self._silent_line = 0
+        if not self.link.cuts_late_replies:
+            # Units answer in order: nothing older can follow this reply, only a copy of itself.
+            self._expected.pop(request.unit, None)
+            self._expect(request, timeout_s, believed=True)
+        return data
 
-    async def _send_and_receive(self, request: ReadRequest, timeout_s: float) -> tuple[int, ...]:
-        received = bytearray()
+    async def _send_and_receive(self, request: Any, timeout_s: float) -> bytes:
+        received = b""
         try:
-            async with asyncio.timeout(timeout_s + self._framing.airtime_s(request)):
-                self.link.write(self._framing.encode(request))
+            async with asyncio.timeout(timeout_s + self.framing.airtime_s(request)):
+                self._transmit(self.framing.encode(request))
                 while True:
-                    received += await self.link.receive()
-                    registers = self._framing.check(request, bytes(received))
-                    if registers is not None:
-                        return registers
+                    arrived = await self.link.receive()
+                    self.recorder.received(arrived)
+                    received = received + arrived if received else arrived
+                    data = self.framing.check(request, received)
+                    if data is not None:
+                        return data
         except TimeoutError as error:
             what = f"only {len(received)} bytes of a reply" if received else "no reply"
             raise TransientDeviceError(
                 f"{what} within {timeout_s:g} s", fault=Fault.TIMEOUT
             ) from error
 
+    def _transmit(self, frame: bytes) -> None:
+        """The only place where anything is sent. Judges the bytes, not what they come from."""
+        if self.framing.is_write(frame):
+            if not self._control:
+                raise PermanentDeviceError(
+                    "a write was refused: this line is read-only; control = true in the device's "
+                    "settings would enable it"
+                )
+            self.counters.writes += 1
+        self.recorder.sent(frame)
+        self.link.write(frame)
+
     async def _make_ready(self, timeout_s: float) -> None:
         """Open the link if need be, and wait until the line is silent and empty."""
         link = self.link
-        if link.is_open and link.reopens_after_fault and link.take():
-            self.counters.faults[Fault.STRAY] += 1
-            link.close()
+        if link.is_open and link.cuts_late_replies and (stray := link.take()):
+            self._count_stray(stray)
+            self._close_link()
         if not link.is_open:
             await self._open(timeout_s)
         patience = max(time.monotonic(), self._quiet_from) + timeout_s
-        stray = False
+        counted = False
         while True:
             if (wait_s := self._quiet_from - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
-            if link.reopens_after_fault or not link.take():
+            if link.cuts_late_replies or not (stray := link.take()):
                 return
-            if not stray:
-                stray = True
-                self.counters.faults[Fault.STRAY] += 1
+            if not counted:
+                counted = True
+                self._count_stray(stray)
+            else:
+                self.recorder.received(stray)
             self._stray_arrived()
             if time.monotonic() >= patience:
                 raise TransientDeviceError(
@@ -161,12 +292,17 @@ class ModbusBus:
                 )
 
     async def _open(self, timeout_s: float) -> None:
+        if self._opened_at is not None:
+            wait_s = self._opened_at + self._times.reconnect_gap_s - time.monotonic()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+        self._opened_at = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
                 await self.link.open()
         except TimeoutError as error:
             self.counters.faults[Fault.TIMEOUT] += 1
-            self.link.close()
+            self._close_link()
             raise TransientDeviceError(
                 f"cannot connect within {timeout_s:g} s", fault=Fault.TIMEOUT
             ) from error
@@ -174,35 +310,84 @@ class ModbusBus:
             self._count(error)
             raise
         self.counters.opened += 1
+        self.recorder.event("open")
+        if self._times.connect_delay_s > 0:
+            await asyncio.sleep(self._times.connect_delay_s)
+
+    def _close_link(self) -> None:
+        if self.link.is_open:
+            self.recorder.event("close")
+        self.link.close()
+
+    # -- who is in doubt
+
+    def _is_doubtful(self, unit: int) -> bool:
+        return self._silent.get(unit, 0) >= (_DOUBTFUL_AFTER if unit in self._heard else 1)
+
+    def _note_silence(self, unit: int, error: DeviceError) -> None:
+        if error.fault is Fault.TIMEOUT:
+            self._silent[unit] = self._silent.get(unit, 0) + 1
+            self._silent_line += 1
+        elif error.fault is not Fault.LINK:
+            self._silent.pop(unit, None)  # somebody is there
 
     # -- getting back into step
 
     def _stray_arrived(self) -> None:
         """Bytes came between two exchanges: perhaps a doubled reply, and more may follow."""
-        self._quiet_from = max(self._quiet_from, time.monotonic() + max(self._gap_s, 0.001))
+        gap_s = max(self._times.frame_gap_s, 0.001)
+        self._quiet_from = max(self._quiet_from, time.monotonic() + gap_s)
         if self._last is not None:
             request, timeout_s = self._last
+            self._doubles_until[request.unit] = time.monotonic() + 100 * _LATEST_REPLY * timeout_s
             self._expect(request, timeout_s)
 
-    def _distrust(self, request: ReadRequest, timeout_s: float) -> None:
-        if self.link.reopens_after_fault or not self.link.is_open:
-            self.link.close()
-        if not self.link.reopens_after_fault:
-            self._quiet_from = max(self._quiet_from, time.monotonic() + timeout_s)
+    def _distrust(self, request: Exchangeable, timeout_s: float) -> None:
+        link = self.link
+        if link.cuts_late_replies or not link.is_open or self._silent_line >= _REOPEN_AFTER:
+            self._close_link()
+            self._silent_line = 0
+        if not link.cuts_late_replies:
+            if not self._is_doubtful(request.unit):
+                # From a unit that has been silent for long no late reply need be waited for;
+                # should one come all the same, its unit and length betray it.
+                self._quiet_from = max(self._quiet_from, time.monotonic() + timeout_s)
             self._expect(request, timeout_s)
 
-    def _expect(self, request: ReadRequest, timeout_s: float, *, believed: bool = False) -> None:
-        if self.link.reopens_after_fault:
+    def _expect(self, request: Exchangeable, timeout_s: float, *, believed: bool = False) -> None:
+        if self.link.cuts_late_replies:
             return
         until = time.monotonic() + _LATEST_REPLY * timeout_s
-        expected = _Expected(until, request if believed else None)
-        self._expected.setdefault(request.unit, {})[request.count] = expected
+        copy_of = request if believed and isinstance(request, ReadRequest) else None
+        self._expected.setdefault(request.unit, {})[request.count] = _Expected(until, copy_of)
 
-    def _needs_fence(self, request: ReadRequest) -> bool:
+    def _expected_of(self, unit: int) -> dict[int, _Expected]:
+        """Lengths of the replies that may yet come from ``unit``."""
+        expected = self._expected.get(unit)
+        if not expected:
+            return {}
         now = time.monotonic()
-        expected = self._expected.get(request.unit, {})
         for length in [length for length, reply in expected.items() if reply.until <= now]:
             del expected[length]
+        return expected
+
+    def _longer(self, request: ReadRequest, timeout_s: float) -> ReadRequest | None:
+        """``request`` for one register more, if that tells its answer from a copy of the last."""
+        if self.link.cuts_late_replies or request.count >= MAX_REGISTERS:
+            return None
+        if request.address + request.count >= 65_536:
+            return None
+        if (request.unit, request.function, request.address) in self._no_slack:
+            return None
+        expected = self._expected_of(request.unit)
+        if request.count in expected and request.count + 1 not in expected:
+            return replace(request, count=request.count + 1)
+        return None
+
+    def _needs_fence(self, request: ReadRequest) -> bool:
+        if self.link.cuts_late_replies:
+            return False
+        expected = self._expected_of(request.unit)
         reply = expected.get(request.count)
         if reply is None:
             return False
@@ -212,10 +397,11 @@ class ModbusBus:
             request.function,
             request.address,
         )
-        return not harmless or len(expected) > 1
+        doubles = self._doubles_until.get(request.unit, 0.0) > time.monotonic()
+        return not harmless or len(expected) > 1 or doubles
 
     def _is_owed(self, unit: int) -> bool:
-        return any(reply.copy_of is None for reply in self._expected.get(unit, {}).values())
+        return any(reply.copy_of is None for reply in self._expected_of(unit).values())
 
     async def _fence(self, request: ReadRequest, timeout_s: float) -> None:
         """Read a length that cannot come otherwise; returns once the unit is back in step."""
@@ -230,12 +416,20 @@ class ModbusBus:
         except DeviceError as error:
             if error.fault is Fault.LINK:
                 raise
+            if error.fault is Fault.EXCEPTION and request.unit not in self._expected:
+                return  # refused, but by an answer to the fence itself
             raise TransientDeviceError(
                 f"not yet in step again after a fault ({error.reason})",
                 fault=error.fault,
                 exception_code=error.exception_code,
             ) from error
 
+    def _count_stray(self, stray: bytes) -> None:
+        self.recorder.received(stray)
+        self.counters.faults[Fault.STRAY] += 1
+        self.recorder.event(f"fault {Fault.STRAY}")
+
     def _count(self, error: DeviceError) -> None:
         if error.fault is not None:
             self.counters.faults[error.fault] += 1
+            self.recorder.event(f"fault {error.fault}")

@@ -12,12 +12,13 @@ import contextlib
 import os
 import select
 import termios
-from typing import Protocol
+from typing import Literal, Protocol
 
 import serial
 
 from ..errors import DeviceError, Fault, PermanentDeviceError, TransientDeviceError
-from ..settings import Parity
+
+Parity = Literal["N", "E", "O"]
 
 _INBOX_LIMIT = 4096  # bytes; the longest frame has 260
 _READ_SIZE = 1024
@@ -32,7 +33,7 @@ class ByteLink(Protocol):
         ...
 
     @property
-    def reopens_after_fault(self) -> bool:
+    def cuts_late_replies(self) -> bool:
         """Whether a fresh link cuts off late replies. A connection does, a shared wire does not."""
         ...
 
@@ -74,7 +75,7 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         # What goes past the limit is dropped: no such stream is a reply, and it will be refused.
-        self._data += data[: _INBOX_LIMIT - len(self._data)]
+        self._data += data[: max(0, _INBOX_LIMIT - len(self._data))]
         self._wake()
 
     def lose(self, reason: str) -> None:
@@ -115,12 +116,15 @@ class _TcpReceiver(asyncio.Protocol):
 
 
 class TcpLink:
-    """A TCP connection, opened anew after every fault so that no late reply can reach us."""
+    """A TCP connection.
 
-    reopens_after_fault = True
+    To the device itself, opening it anew cuts off late replies. Behind a serial device server
+    (``cuts_late_replies=False``) it does not: the late reply waits on the wire behind it.
+    """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, cuts_late_replies: bool = True) -> None:
         self.name = f"{host}:{port}"
+        self.cuts_late_replies = cuts_late_replies
         self._host, self._port = host, port
         self._transport: asyncio.Transport | None = None
         self._inbox = Inbox()
@@ -159,11 +163,19 @@ class TcpLink:
 class SerialLink:
     """A serial port by path, opened by pyserial, read and written on the loop."""
 
-    reopens_after_fault = False
+    cuts_late_replies = False
 
-    def __init__(self, path: str, baud_rate: int, parity: Parity = "N", stop_bits: int = 1) -> None:
+    def __init__(
+        self,
+        path: str,
+        baud_rate: int,
+        parity: Parity = "N",
+        stop_bits: int = 1,
+        data_bits: int = 8,
+    ) -> None:
         self.name = path
-        self._baud_rate, self._parity, self._stop_bits = baud_rate, parity, stop_bits
+        self._baud_rate, self._parity = baud_rate, parity
+        self._data_bits, self._stop_bits = data_bits, stop_bits
         self._serial: serial.Serial | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox = Inbox()
@@ -180,6 +192,7 @@ class SerialLink:
                 port=self.name,
                 baudrate=self._baud_rate,
                 parity=self._parity,
+                bytesize=self._data_bits,
                 stopbits=self._stop_bits,
                 timeout=0,
                 exclusive=True,  # a second program on the line would eat our replies

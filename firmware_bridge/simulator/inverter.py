@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .series import SiteState
+from .server import IllegalRead
 
 _BASE = 40_000
 _HOLDING = 3
@@ -24,14 +25,6 @@ _NOMINAL_VOLTS, _NOMINAL_HERTZ = 230.0, 50.0
 _VOLTAGE_RISE = 0.02  # of the nominal voltage, at rated power
 _CABINET_RISE = 25.0  # K above the air, at rated power
 _DC_VOLTS = 620.0
-
-
-class IllegalRead(Exception):
-    """The device refuses a read with the Modbus exception ``code``."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 def cut_out(image: Sequence[int], start: int, address: int, count: int) -> list[int]:

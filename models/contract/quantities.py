@@ -37,6 +37,44 @@ class Quantity:
 
 _MEGA = 1e6
 _GIGA = 1e9
+_PHASES = (1, 2, 3)
+_STRINGS = range(1, 25)
+
+
+def _per_phase() -> tuple[Quantity, ...]:
+    """What a device measures on each phase; ``l1`` is the first, or the only one."""
+    quantities: list[Quantity] = []
+    for phase in _PHASES:
+        line = f"l{phase}"
+        quantities += (
+            Quantity(f"ac_voltage_{line}", "V", 0, 50_000, f"voltage of L{phase} to neutral"),
+            Quantity(f"ac_current_{line}", "A", -50_000, 50_000, f"current of L{phase}"),
+            Quantity(
+                f"ac_power_{line}", "W", -_MEGA, _GIGA, f"ac_power of L{phase}; generation positive"
+            ),
+            Quantity(
+                f"grid_power_{line}", "W", -_GIGA, _GIGA, f"grid_power of L{phase}; import positive"
+            ),
+        )
+    for first, second in ((1, 2), (2, 3), (3, 1)):
+        name = f"ac_voltage_l{first}_l{second}"
+        quantities.append(
+            Quantity(name, "V", 0, 100_000, f"voltage between L{first} and L{second}")
+        )
+    return tuple(quantities)
+
+
+def _per_string() -> tuple[Quantity, ...]:
+    """What an inverter measures at each of its DC inputs (trackers or strings), from 1."""
+    quantities: list[Quantity] = []
+    for number in _STRINGS:
+        quantities += (
+            Quantity(f"dc_voltage_{number}", "V", 0, 5_000, f"dc_voltage of input {number}"),
+            Quantity(f"dc_current_{number}", "A", -5_000, 5_000, f"dc_current of input {number}"),
+            Quantity(f"dc_power_{number}", "W", -_MEGA, _GIGA, f"dc_power of input {number}"),
+        )
+    return tuple(quantities)
+
 
 _ALL = (
     # irradiance and weather
@@ -74,7 +112,15 @@ _ALL = (
     Quantity("load_power", "W", -_MEGA, _GIGA, "what the site consumes; consumption positive"),
     Quantity("grid_import_energy", "Wh", 0, 1e15, "energy bought since commissioning", "counter"),
     Quantity("grid_export_energy", "Wh", 0, 1e15, "energy sold since commissioning", "counter"),
-    # battery: places kept, nothing reads them yet
+    Quantity("load_energy", "Wh", 0, 1e15, "energy consumed since commissioning", "counter"),
+    Quantity("dc_energy", "Wh", 0, 1e15, "energy of the array since commissioning", "counter"),
+    *_per_phase(),
+    *_per_string(),
+    # battery
+    Quantity("battery_voltage", "V", 0, 5_000, "voltage of the battery"),
+    Quantity("battery_current", "A", -50_000, 50_000, "battery current; discharge positive"),
+    Quantity("battery_soh", "%", 0, 110, "state of health", "state"),
+    Quantity("temp_battery", "degC", -80, 150, "temperature of the battery"),
     Quantity("battery_power", "W", -_GIGA, _GIGA, "battery power; discharge positive"),
     Quantity("battery_soc", "%", 0, 100, "state of charge", "state"),
     Quantity(

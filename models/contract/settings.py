@@ -1,9 +1,10 @@
 """TOML file -> tree of frozen dataclasses. An unknown key is an error naming file, line and key.
 
 Each runtime brings its own tree; this file knows only how to fill one. Supported field types:
-``str, int, float, bool``, ``X | None``, ``StrEnum``, ``tuple[X, ...]``, nested dataclasses and
-``tuple[Dataclass, ...]`` (TOML arrays of tables). Range checks live in each dataclass's
-``__post_init__`` as ``ValueError("key: what is wrong")``.
+``str, int, float, bool``, ``X | None``, ``StrEnum``, ``tuple[X, ...]``, ``dict[str, X]`` (a table
+whose keys are free), nested dataclasses and ``tuple[Dataclass, ...]`` (TOML arrays of tables). Range
+checks live in each dataclass's ``__post_init__`` as ``ValueError("key: what is wrong")``; a check over
+several tables may name the place as ``"devices[2].name: what is wrong"``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from .errors import SettingsError
 from .toml_lines import Path_, key_lines
 
 T = TypeVar("T")
+
+_PLACE = re.compile(r"[a-z_0-9]+(\[\d+\]|\.[A-Za-z_0-9-]+)*")
+_PLACE_PART = re.compile(r"[A-Za-z_0-9-]+")
 
 
 def load_settings(file: Path, kind: type[T]) -> T:
@@ -77,8 +81,9 @@ class _Filler:
             raise
         except ValueError as error:
             name, _, reason = str(error).partition(": ")
-            if name in known:
-                raise self._error((*path, name), reason) from None
+            place = _place(name)
+            if place and place[0] in known:
+                raise self._error((*path, *place), reason) from None
             raise self._error(path, str(error)) from None
 
     def _value(self, hint: Any, value: Any, path: Path_) -> Any:
@@ -92,6 +97,12 @@ class _Filler:
             return tuple(
                 self._value(arguments[0], item, (*path, index)) for index, item in enumerate(value)
             )
+        if origin is dict:
+            if not isinstance(value, dict):
+                raise self._error(path, "must be a table")
+            return {
+                name: self._value(arguments[1], item, (*path, name)) for name, item in value.items()
+            }
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
                 raise self._error(path, "must be a table")
@@ -122,6 +133,13 @@ class _Filler:
         if not math.isfinite(number):
             raise self._error(path, f"must be a finite number, not {number}")
         return number
+
+
+def _place(text: str) -> Path_:
+    """``devices[2].name`` as a path; empty for anything that is none."""
+    if not _PLACE.fullmatch(text):
+        return ()
+    return tuple(int(part) if part.isdigit() else part for part in _PLACE_PART.findall(text))
 
 
 def _dotted(path: Path_) -> str:

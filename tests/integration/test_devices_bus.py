@@ -20,10 +20,12 @@ from firmware_bridge.errors import (
     PermanentDeviceError,
     TransientDeviceError,
 )
-from firmware_bridge.modbus.bus import ModbusBus
+from firmware_bridge.flight import parse_recording
+from firmware_bridge.modbus.bus import Bus, LinkTimes
 from firmware_bridge.modbus.framing import RtuFraming, TcpFraming
 from firmware_bridge.modbus.links import SerialLink, TcpLink
-from firmware_bridge.simulator import FaultKind, ModbusServer, open_pty_pair
+from firmware_bridge.recorded import replies_of
+from firmware_bridge.simulator import FaultKind, Habits, ModbusServer, open_pty_pair
 from tests.device_lines import LINES, PATIENT_S, TIMEOUT_S, TellingDevice, serial_line, tcp_line
 
 ONE, TWO = TellingDevice(1), TellingDevice(2)
@@ -31,7 +33,7 @@ both_lines = pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())
 
 
 async def read(
-    bus: ModbusBus,
+    bus: Bus,
     device: TellingDevice,
     address: int,
     count: int = 10,
@@ -80,11 +82,11 @@ def test_each_fault_is_refused_counted_and_survived(
             await read(bus, ONE, 0)
             server.faults.plan(kind)
             with pytest.raises(TransientDeviceError) as caught:
-                await bus.read(1, 3, 100, 10, timeout_s=TIMEOUT_S)
+                await bus.read(1, 3, 100, 12, timeout_s=TIMEOUT_S)  # another length: no fence
             assert fault is None or caught.value.fault is fault
             assert caught.value.fault is not None
             assert bus.counters.faults[caught.value.fault] == 1
-            assert "unit 1 FC3 100+10" in str(caught.value)
+            assert "unit 1 FC3 100+12" in str(caught.value)
             await read(bus, ONE, 200)
 
     asyncio.run(scenario())
@@ -326,7 +328,7 @@ def test_noise_on_a_serial_line_is_thrown_away(noise: bytes) -> None:
         async with AsyncExitStack() as stack:
             pair = stack.enter_context(open_pty_pair())
             await stack.enter_async_context(ModbusServer({1: ONE}).serve_serial(pair.descriptor))
-            bus = ModbusBus(SerialLink(pair.device_path, 9600), RtuFraming(9600))
+            bus = Bus(SerialLink(pair.device_path, 9600), RtuFraming(9600))
             await read(bus, ONE, 0)
             os.write(pair.descriptor, noise)
             await read(bus, ONE, 100, 1)
@@ -341,7 +343,7 @@ def test_line_that_never_falls_silent_is_given_up_in_time() -> None:
     async def scenario() -> None:
         with open_pty_pair() as pair:
             link = SerialLink(pair.device_path, 9600)
-            bus = ModbusBus(link, RtuFraming(9600), frame_gap_s=0.0)
+            bus = Bus(link, RtuFraming(9600))
 
             async def babble() -> None:
                 while True:
@@ -363,7 +365,7 @@ def test_line_that_never_falls_silent_is_given_up_in_time() -> None:
 def test_unplugged_port_is_reopened_by_its_path(tmp_path: Path) -> None:
     async def scenario() -> None:
         path = tmp_path / "meter"
-        bus = ModbusBus(SerialLink(str(path), 9600), RtuFraming(9600), frame_gap_s=0.0)
+        bus = Bus(SerialLink(str(path), 9600), RtuFraming(9600))
         with pytest.raises(TransientDeviceError, match="cannot open serial port"):
             await bus.read(1, 3, 0, 2, timeout_s=TIMEOUT_S)
         for _ in range(2):
@@ -396,7 +398,7 @@ def test_port_in_use_by_another_program_is_not_shared(tmp_path: Path) -> None:
 def test_tcp_device_that_restarts_is_found_again(free_port: Callable[[], int]) -> None:
     async def scenario() -> None:
         port = free_port()
-        bus = ModbusBus(TcpLink("127.0.0.1", port), TcpFraming())
+        bus = Bus(TcpLink("127.0.0.1", port), TcpFraming())
         with pytest.raises(TransientDeviceError, match="cannot connect") as caught:
             await bus.read(1, 3, 0, 2, timeout_s=PATIENT_S)
         assert caught.value.fault is Fault.LINK
@@ -416,7 +418,7 @@ def test_host_that_swallows_connections_costs_one_deadline() -> None:
             for other in (first, second):
                 other.setblocking(False)
                 other.connect_ex(listener.getsockname())
-            bus = ModbusBus(TcpLink(*listener.getsockname()), TcpFraming())
+            bus = Bus(TcpLink(*listener.getsockname()), TcpFraming())
             begun = time.monotonic()
             with pytest.raises(TransientDeviceError, match=r"cannot connect within 0\.1 s"):
                 await bus.read(1, 3, 0, 2, timeout_s=TIMEOUT_S)
@@ -434,11 +436,191 @@ def test_port_of_another_protocol_is_refused() -> None:
 
         async with await asyncio.start_server(greet, "127.0.0.1", 0) as listener:
             port = listener.sockets[0].getsockname()[1]
-            bus = ModbusBus(TcpLink("127.0.0.1", port), TcpFraming())
+            bus = Bus(TcpLink("127.0.0.1", port), TcpFraming())
             with pytest.raises(TransientDeviceError) as caught:
                 await bus.read(1, 3, 0, 2, timeout_s=PATIENT_S)
             # which one depends on whether the greeting comes before our request is sent
             assert caught.value.fault in (Fault.MALFORMED, Fault.LINK)
             await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_fence_proves_that_the_unit_is_in_step() -> None:
+    small = TellingDevice(1, size=1)
+
+    async def scenario() -> None:
+        async with serial_line({1: small}) as (bus, _):
+            # equal lengths, other questions: a fence of two registers, which this device has not
+            for function in (3, 4, 3):
+                data = await bus.read(1, function, 0, 1, timeout_s=PATIENT_S)
+                assert data == small.truth(function, 0, 1)
+            assert bus.counters.fences == 2
+            assert bus.counters.faults[Fault.EXCEPTION] == 2
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("longest", [10_000, 20])
+def test_with_slack_a_copy_of_the_last_answer_is_not_taken_for_the_new_one(longest: int) -> None:
+    """Also where the device refuses the register behind the last one."""
+    device = TellingDevice(1, size=longest)
+
+    async def scenario() -> None:
+        async with serial_line({1: device}) as (bus, server):
+
+            async def ask() -> bytes:
+                return await bus.read(1, 3, 10, 10, timeout_s=TIMEOUT_S, slack=True)
+
+            first = await ask()
+            server.faults.plan(FaultKind.TWICE, delay_s=0.02)
+            with contextlib.suppress(TransientDeviceError):
+                assert await ask() == first
+            device.unit = 9  # from here on the device tells other numbers
+            for _ in range(6):
+                with contextlib.suppress(TransientDeviceError):
+                    assert await ask() == device.truth(3, 10, 10)
+
+    asyncio.run(scenario())
+
+
+@both_lines
+def test_no_write_leaves_the_port_without_control(line: Callable) -> None:  # type: ignore[type-arg]
+    async def scenario() -> None:
+        async with line({1: ONE}) as (bus, server):
+            with pytest.raises(PermanentDeviceError, match="read-only"):
+                await bus.write(1, 100, b"\x00\x01", timeout_s=PATIENT_S)
+            assert server.requests == 0
+            assert bus.counters.writes == 0
+            await read(bus, ONE, 0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("function", [1, 2, 5, 6, 8, 15, 16, 17, 22, 23, 43])
+def test_the_guard_looks_at_the_bytes_and_knows_only_reads(function: int) -> None:
+    class Forger:
+        """A framing gone wrong: it sends what nobody asked for."""
+
+        def __init__(self, honest: RtuFraming | TcpFraming, frame: bytes) -> None:
+            self.is_write, self.check = honest.is_write, honest.check
+            self.airtime_s, self.frame = honest.airtime_s, frame
+
+        def encode(self, request: object) -> bytes:
+            return self.frame
+
+    async def scenario() -> None:
+        body = bytes((1, function, 0, 100, 0, 1))
+        for honest, frame in (
+            (RtuFraming(9600), body + b"\0\0"),
+            (TcpFraming(), b"\0\1\0\0\0\6" + body),
+        ):
+            async with ModbusServer({1: ONE}).serve_tcp("127.0.0.1", 0) as port:
+                bus = Bus(TcpLink("127.0.0.1", port), Forger(honest, frame))
+                with pytest.raises(PermanentDeviceError, match="a write was refused"):
+                    await bus.read(1, 3, 100, 1, timeout_s=PATIENT_S)
+                await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_write_leaves_where_control_is_enabled_and_its_echo_is_checked() -> None:
+    heard = bytearray()
+
+    async def scenario() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for echo in (b"\x00\x64\x00\x01", b"\x00\x65\x00\x01"):
+                frame = await reader.readexactly(15)
+                heard.extend(frame)
+                writer.write(frame[:4] + b"\x00\x06\x01\x10" + echo)
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+            port = listener.sockets[0].getsockname()[1]
+            bus = Bus(TcpLink("127.0.0.1", port), TcpFraming(), control=True)
+            await bus.write(1, 100, b"\x12\x34", timeout_s=PATIENT_S)
+            assert bytes(heard[-8:]) == b"\x10\x00\x64\x00\x01\x02\x12\x34"
+            assert bus.counters.writes == 1
+            with pytest.raises(TransientDeviceError) as caught:
+                await bus.write(1, 100, b"\x12\x34", timeout_s=PATIENT_S)
+            assert caught.value.fault is Fault.WRONG_COUNT  # it confirms another register
+            await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_connect_delay_and_reconnect_gap_are_kept() -> None:
+    async def scenario() -> None:
+        server = ModbusServer({1: ONE}, habits=Habits(slow_start_s=0.1, one_connection=True))
+        async with server.serve_tcp("127.0.0.1", 0) as port:
+            times = LinkTimes(connect_delay_s=0.15, reconnect_gap_s=0.4)
+            bus = Bus(TcpLink("127.0.0.1", port), TcpFraming(), times=times)
+            begun = time.monotonic()
+            await read(bus, ONE, 0, timeout_s=TIMEOUT_S)  # without the delay it would be silent
+            server.faults.plan(FaultKind.WRONG_UNIT)
+            with pytest.raises(TransientDeviceError):
+                await bus.read(1, 3, 100, 10, timeout_s=TIMEOUT_S)
+            await read(bus, ONE, 200, timeout_s=TIMEOUT_S)
+            assert time.monotonic() - begun >= 0.4 + 0.15
+            assert server.connections == 2
+            assert server.turned_away == 0
+            await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_rtu_behind_a_converter_drains_and_fences_as_on_a_wire() -> None:
+    async def scenario() -> None:
+        server = ModbusServer({1: ONE})
+        async with server.serve_tcp("127.0.0.1", 0, rtu=True) as port:
+            link = TcpLink("127.0.0.1", port, cuts_late_replies=False)
+            bus = Bus(link, RtuFraming(9600))
+            await read(bus, ONE, 0)
+            server.faults.plan(FaultKind.LATE, delay_s=2.5 * TIMEOUT_S)
+            with pytest.raises(TransientDeviceError, match="no reply"):
+                await bus.read(1, 3, 100, 10, timeout_s=TIMEOUT_S)
+            for address in (200, 300, 400):
+                with contextlib.suppress(TransientDeviceError):
+                    await read(bus, ONE, address, timeout_s=TIMEOUT_S)
+            await read(bus, ONE, 500)
+            assert bus.counters.opened == 1  # the same connection all along
+            await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_unit_in_doubt_lets_the_healthy_pass() -> None:
+    async def scenario() -> None:
+        async with serial_line({1: ONE}) as (bus, _):
+            await read(bus, ONE, 0)
+            with pytest.raises(TransientDeviceError):
+                await bus.read(9, 3, 0, 2, timeout_s=TIMEOUT_S)
+            order: list[int] = []
+
+            async def ask(unit: int) -> None:
+                with contextlib.suppress(TransientDeviceError):
+                    await bus.read(unit, 3, 0, 2, timeout_s=TIMEOUT_S)
+                order.append(unit)
+
+            # the first to come has the line; of those who wait, the silent unit comes last
+            await asyncio.gather(ask(1), ask(9), ask(1), ask(1))
+            assert order == [1, 1, 1, 9]
+
+    asyncio.run(scenario())
+
+
+def test_every_frame_is_in_the_flight_recording() -> None:
+    async def scenario() -> None:
+        async with tcp_line({1: ONE}) as (bus, server):
+            await read(bus, ONE, 0, 2)
+            server.faults.plan(FaultKind.WRONG_UNIT)
+            with pytest.raises(TransientDeviceError):
+                await bus.read(1, 3, 100, 2, timeout_s=TIMEOUT_S)
+            recording = parse_recording(bus.recorder.to_text("test", 1_717_200_000_000))
+            kinds = [entry.kind for entry in recording.entries]
+            assert kinds == ["event", "send", "recv", "send", "recv", "event", "event"]
+            replies = replies_of(recording)
+            assert [one.data for one in replies.blocks] == [ONE.truth(3, 0, 2)]
+            assert "unit 2" in replies.refused[0].reason
 
     asyncio.run(scenario())

@@ -17,6 +17,7 @@ from firmware_bridge.simulator import (
     open_pty_pair,
     simulate,
 )
+from firmware_bridge.simulator.spec import parse_spec
 from models.contract.clock import Anchor, ScaledClock
 from models.contract.timestamps import HOUR_MS, parse_iso8601
 from tests.device_lines import PATIENT_S, FixedClock
@@ -31,11 +32,13 @@ SERIES = """timestamp,ac_power,load_power,temp_air
 def test_whole_site_runs_on_a_scaled_clock(tmp_path: Path, free_port: Callable[[], int]) -> None:
     (tmp_path / "series.csv").write_text(SERIES)
     link = tmp_path / "run" / "meter"
+    port = free_port()
     settings = SimulationSettings(
-        series=tmp_path / "series.csv", port=free_port(), serial_link=link, meter_unit=5
+        (parse_spec(f"sunspec@tcp:{port}"), parse_spec(f"eastron-sdm630@pty:{link}/5")),
+        series=tmp_path / "series.csv",
     )
     clock = ScaledClock(Anchor(real_t0=time.time(), domain_t0=T0 + HOUR_MS, speed=1000.0))
-    series = load_series(settings.series)
+    series = load_series(tmp_path / "series.csv")
 
     async def scenario() -> None:
         lines: list[str] = []
@@ -43,16 +46,16 @@ def test_whole_site_runs_on_a_scaled_clock(tmp_path: Path, free_port: Callable[[
 
         def announce(line: str) -> None:
             lines.append(line)
-            if line.startswith("meter"):
+            if line.startswith("eastron-sdm630"):
                 ready.set()
 
         running = asyncio.create_task(simulate(settings, clock, announce))
         await asyncio.wait_for(ready.wait(), PATIENT_S)
-        assert f"meter: modbus-rtu {link} unit 5" in lines
+        assert f"eastron-sdm630: modbus-rtu {link} unit 5" in lines
         buses = Buses()
         inverter = open_driver(
             DeviceSettings(
-                "inverter-1", "modbus-tcp", "sunspec", host="127.0.0.1", port=settings.port,
+                "inverter-1", "modbus-tcp", "sunspec", host="127.0.0.1", port=port,
                 timeout_s=PATIENT_S,
             ),
             buses,
@@ -85,7 +88,8 @@ def test_whole_site_runs_on_a_scaled_clock(tmp_path: Path, free_port: Callable[[
 
 
 def test_unusable_series_ends_the_simulation_with_its_reason(tmp_path: Path) -> None:
-    settings = SimulationSettings(series=tmp_path / "none.csv", port=0)
+    devices = (parse_spec("sunspec@tcp:0"),)
+    settings = SimulationSettings(devices, series=tmp_path / "none.csv")
     with pytest.raises(SeriesError, match=r"none\.csv"):
         asyncio.run(simulate(settings, FixedClock(T0), lambda line: None))
 

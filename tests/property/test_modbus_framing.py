@@ -31,6 +31,11 @@ def answer_body(request: ReadRequest, registers: list[int]) -> bytes:
     )
 
 
+def words(data: bytes) -> list[int]:
+    """Register data as numbers."""
+    return list(struct.unpack(f">{len(data) // 2}H", data))
+
+
 def rtu_answer(request: ReadRequest, registers: list[int]) -> bytes:
     body = answer_body(request, registers)
     return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
@@ -52,7 +57,7 @@ def test_any_bytes_give_nothing_or_our_error_or_a_true_answer(
             registers = framing.check(request, received)
         except DeviceError:
             continue
-        assert registers is None or encode(request, list(registers)) == received
+        assert registers is None or encode(request, words(registers)) == received
 
 
 @given(requests, st.data())
@@ -64,7 +69,9 @@ def test_the_answer_is_believed_whole_and_not_before(
     )
     for framing, encode in ((RTU, rtu_answer), (TCP, tcp_answer)):
         frame = encode(request, registers)
-        assert framing.check(request, frame) == tuple(registers)
+        believed = framing.check(request, frame)
+        assert believed is not None
+        assert words(believed) == registers
         cut = data.draw(st.integers(0, len(frame) - 1))
         assert framing.check(request, frame[:cut]) is None
 

@@ -117,7 +117,8 @@ class Loop:
         """The simulated devices."""
         self.services.start(
             "site", self.edge_program, "simulate", "--series", str(self.place.series),
-            "--tcp-port", str(self.ports.inverter), "--serial-link", str(self.place.meter),
+            "--device", f"sunspec@tcp:{self.ports.inverter}",
+            "--device", f"eastron-sdm630@pty:{self.place.meter}",
             "--clock-anchor", str(self.place.anchor),
         )  # fmt: skip
         self.services.wait("the meter's line", self.place.meter.exists, PATIENCE_S)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import pytest
 
 from edge_agent import acquisition
-from edge_agent.acquisition import SILENT_AFTER, DevicePoller
+from edge_agent.acquisition import DevicePoller
 from edge_agent.supervision import Progress
-from firmware_bridge import DeviceIdentity, TransientDeviceError
+from firmware_bridge import Decoded, DeviceIdentity, Fault, State, TransientDeviceError
+from firmware_bridge.health import DEAD_AFTER
 from models.contract.clock import SystemClock
 from models.contract.messages import Alert
-from models.contract.record import Reading, Record
+from models.contract.record import Quality, Reading, Record
 from models.contract.timestamps import Instant
 
 
@@ -21,14 +22,21 @@ class ScriptedDriver:
     """Answers by a script: True is a record, False an error."""
 
     name = "inverter"
+    sleeps = True
 
     def __init__(self, script: Sequence[bool]) -> None:
         self._script = list(script)
 
     async def poll(self, clock_now: Instant) -> Record:
         if not self._script.pop(0):
-            raise TransientDeviceError("no answer")
+            raise TransientDeviceError("no answer", fault=Fault.TIMEOUT)
         return Record(self.name, clock_now, {"ac_power": Reading(1.0)})
+
+    async def read(self, clock_now: Instant) -> Decoded:
+        return Decoded(dict((await self.poll(clock_now)).readings))
+
+    def asleep(self, clock_now: Instant) -> Record:
+        return Record(self.name, clock_now, {"ac_power": Reading(None, Quality.ASLEEP)})
 
     async def identify(self) -> DeviceIdentity:
         return DeviceIdentity(self.name, "script")
@@ -53,16 +61,16 @@ def poll_all(one: DevicePoller, times: int) -> None:
 
 
 def test_a_silent_device_alarms_once_and_its_return_is_told() -> None:
-    one, records, alerts = poller([True, *[False] * (SILENT_AFTER + 4), True, True])
-    poll_all(one, SILENT_AFTER + 7)
+    one, records, alerts = poller([True, *[False] * (DEAD_AFTER + 4), True, True])
+    poll_all(one, DEAD_AFTER + 7)
     assert len(records) == 3
     assert [(alert.code, alert.active) for alert in alerts] == [
         ("device-silent", True),
         ("device-silent", False),
     ]
     assert "no answer" in alerts[0].text
-    assert one.counters.polls == SILENT_AFTER + 7
-    assert one.counters.failures == SILENT_AFTER + 4
+    assert one.counters.polls == DEAD_AFTER + 7
+    assert one.counters.failures == DEAD_AFTER + 4
 
 
 class ForeignError(Exception):
@@ -80,9 +88,9 @@ class StrangeDriver(ScriptedDriver):
 
 def test_an_error_that_no_driver_should_raise_is_a_failed_poll_and_not_the_end() -> None:
     one, records, alerts = poller([])
-    one.driver = StrangeDriver([*[False] * SILENT_AFTER, True])
-    poll_all(one, SILENT_AFTER + 1)
-    assert one.counters.failures == SILENT_AFTER
+    one.driver = StrangeDriver([*[False] * DEAD_AFTER, True])
+    poll_all(one, DEAD_AFTER + 1)
+    assert one.counters.failures == DEAD_AFTER
     assert "ForeignError: index out of range" in alerts[0].text
     assert len(records) == 1
 
@@ -125,10 +133,20 @@ def test_the_pause_grows_and_is_bounded() -> None:
     pauses = []
     for _ in range(40):
         poll_all(one, 1)
-        pauses.append(one._pause_s())
-    assert pauses == sorted(pauses)
-    assert pauses[0] < 0.2
-    assert pauses[-1] == 60.0
+        pauses.append(one.health.pause_s(1.0))
+    assert pauses[:2] == [0.0, 0.0]
+    assert 4.0 < pauses[2] < 6.0
+    assert 60.0 < pauses[-1] <= acquisition.LONGEST_PAUSE_S
+
+
+def test_every_wrong_answer_is_offered_to_the_flight_recorder_and_silence_once() -> None:
+    told: list[str] = []
+    driver = ScriptedDriver([False] * 5)
+    one = DevicePoller(
+        driver, 1000, SystemClock(), lambda record: None, lambda alert: None, on_anomaly=told.append
+    )
+    poll_all(one, 5)
+    assert len(told) == 1
 
 
 class FastClock:
@@ -191,3 +209,31 @@ def test_a_clock_set_back_does_not_stop_the_polls() -> None:
     asyncio.run(go())
     times = [record.measured_at - 10_000_000 for record in records]
     assert times == [1000, 2000, 3000 - 7_200_000, 4000 - 7_200_000]
+
+
+def test_a_device_asleep_gives_records_without_being_asked_and_no_alert() -> None:
+    clock = FastClock()
+    records: list[Record] = []
+    alerts: list[Alert] = []
+    sunrise = clock.time + 3_600_000
+    driver = ScriptedDriver([*[False] * 20, *[True] * 50])
+    one = DevicePoller(
+        driver, 60_000, clock, records.append, alerts.append, is_daylight=lambda t: t >= sunrise
+    )
+
+    async def go() -> None:
+        loop = asyncio.create_task(one.run(Progress("poll", 10, clock.monotonic)))
+        while clock.time < sunrise + 600_000:
+            if one.health.state is State.WELL:
+                break
+            driver._script = driver._script if clock.time < sunrise else [True] * 50
+            await asyncio.sleep(0)
+        loop.cancel()
+
+    asyncio.run(go())
+    asleep = [r for r in records if r.readings["ac_power"].quality is Quality.ASLEEP]
+    assert len(asleep) == 60  # one for each turn of the night
+    assert one.counters.polls <= 14  # asked every five minutes only
+    assert not alerts
+    assert records[-1].value("ac_power") == 1.0
+    assert records[-1].measured_at - sunrise <= 60_000  # and at dawn at once
