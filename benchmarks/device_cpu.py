@@ -1,4 +1,5 @@
-"""CPU time per delivered value: 20 TCP devices of 40 values each, read every second into the journal.
+"""CPU time per delivered value: 20 TCP devices of 40 values each, read every second into the
+journal.
 
 The ThingsBoard IoT Gateway reads the same simulated site in the same run, measured by the script
 that comes with the recorded data (``peer_gateway/run.py``); without it, or without the package
@@ -93,7 +94,8 @@ def measure_ours(units: int, seconds: float, warmup: float) -> dict[str, Any]:
             stack,
             [
                 "-m", "benchmarks._reading_process", "--ports", ",".join(map(str, ports)),
-                "--profile", str(folder / "bench.toml"), "--journal", str(folder / "journal.sqlite"),
+                "--profile", str(folder / "bench.toml"),
+                "--journal", str(folder / "journal.sqlite"),
             ],
         )  # fmt: skip
         assert reader.stdout is not None

@@ -1,10 +1,10 @@
 """20 units on one 9600-baud line, three of them dead: how many scheduled polls do the others keep?
 
 A simulated line that charges airtime and turnaround, on a real pseudo terminal; 10 registers a
-unit; the schedule fills 60 % of the line when all are well. The same line is run with everything on,
-with the breaker off (dead units are asked at every turn, first come first served), with the planner
-off (one request for each value), and with both off. All lines run side by side in real time. Last
-line: JSON.
+unit; the schedule fills 60 % of the line when all are well. The same line is run with everything
+on, with the breaker off (dead units are asked at every turn, first come first served), with the
+planner off (one request for each value), and with both off. All lines run side by side in real
+time. Last line: JSON.
 """
 
 from __future__ import annotations

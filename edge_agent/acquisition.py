@@ -2,7 +2,8 @@
 
 Decides when a device is asked and what becomes of an answer that did not come: nothing but a count,
 an alert, or at night the record of a device asleep. How a device is doing is judged by
-``firmware_bridge.health``, the order on a shared line by its bus, what is believable by the drivers.
+``firmware_bridge.health``, the order on a shared line by its bus, what is believable by the
+drivers.
 """
 
 from __future__ import annotations

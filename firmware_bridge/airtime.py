@@ -78,14 +78,14 @@ def check_line(line: str, devices: Sequence[Polled], *, limit: float = LIMIT) ->
     total = sum(load.share for load in loads)
     if total > limit:
         parts = "\n".join(
-            f"  {load.name}: {load.requests_per_poll} requests, {load.poll_airtime_s * 1000:.0f} ms "
-            f"every {device.poll_s:g} s = {load.share:.1%}"
+            f"  {load.name}: {load.requests_per_poll} requests, "
+            f"{load.poll_airtime_s * 1000:.0f} ms every {device.poll_s:g} s = {load.share:.1%}"
             for load, device in zip(loads, devices, strict=True)
         )
         raise PermanentDeviceError(
-            f"{line}: its poll plan takes {total:.0%} of the line's time, {limit:.0%} are allowed:\n"
-            f"{parts}\n  sum {total:.1%}; poll less often (poll_s), use a faster line (baud_rate), "
-            "or spread the devices over two lines"
+            f"{line}: its poll plan takes {total:.0%} of the line's time, "
+            f"{limit:.0%} are allowed:\n{parts}\n  sum {total:.1%}; poll less often (poll_s), use a "
+            "faster line (baud_rate), or spread the devices over two lines"
         )
     return total
 

@@ -1,8 +1,8 @@
 """A file from the field to readings: ``solar-edge decode``. Pure, but for what the caller reads.
 
 Takes one recorded reply in hexadecimal, several (one a line), a trace of ``send``/``recv`` lines or
-flight recording, a P1 telegram, or frames of a sensor node. Everything passes the checks that a live
-reply passes; what fails them is listed with its reason and gives no value.
+flight recording, a P1 telegram, or frames of a sensor node. Everything passes the checks that a
+live reply passes; what fails them is listed with its reason and gives no value.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """How one device is doing: well, failing, dead, or asleep because it is night. Pure.
 
 A circuit breaker with memory of the sun. A device that does not answer is asked less and less often
-so that it leaves the line to the living; one that sleeps at night is asked now and then, is expected
-at dawn, and is news only if it is not there in daylight. Decides when to ask next and what is worth
-telling; asking, logging and alerts are the caller's.
+so that it leaves the line to the living; one that sleeps at night is asked now and then, is
+expected at dawn, and is news only if it is not there in daylight. Decides when to ask next and what
+is worth telling; asking, logging and alerts are the caller's.
 
 Pauses are real seconds; whether it is day is a matter of domain time.
 """

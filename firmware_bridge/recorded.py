@@ -1,8 +1,8 @@
 """Recorded frames to register blocks: what a reply in a file says about which registers. Pure.
 
-A recording is held to the same checks as a live reply: checksum, unit, function, count, transaction.
-What fails them is refused with its reason and decodes to nothing. Where only the reply is known, its
-address must be given, or follow from its length.
+A recording is held to the same checks as a live reply: checksum, unit, function, count,
+transaction. What fails them is refused with its reason and decodes to nothing. Where only the reply
+is known, its address must be given, or follow from its length.
 """
 
 from __future__ import annotations

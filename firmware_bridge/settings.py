@@ -162,7 +162,10 @@ class Link:
         return (self.protocol,)
 
 
-def resolve(settings: DeviceSettings, defaults: LinkDefaults = LinkDefaults()) -> Link:
+_NOTHING_SPECIAL = LinkDefaults()
+
+
+def resolve(settings: DeviceSettings, defaults: LinkDefaults = _NOTHING_SPECIAL) -> Link:
     """The link of ``settings``: what they say, else what the profile says, else the usual."""
 
     def first(name: str, usual: Any) -> Any:

@@ -48,22 +48,22 @@ _EXCEPTIONS: dict[int, tuple[type[DeviceError], str]] = {
     11: (TransientDeviceError, "gateway: device behind it does not respond"),
 }
 
-Request = TypeVar("Request", contravariant=True)
+Request_contra = TypeVar("Request_contra", contravariant=True)
 ModbusRequest = ReadRequest | WriteRequest
 
 
-class Framing(Protocol[Request]):
+class Framing(Protocol[Request_contra]):
     """One way to put requests and replies on a wire."""
 
-    def encode(self, request: Request) -> bytes:
+    def encode(self, request: Request_contra) -> bytes:
         """The frame that asks for ``request``."""
         ...
 
-    def check(self, request: Request, received: bytes) -> bytes | None:
+    def check(self, request: Request_contra, received: bytes) -> bytes | None:
         """Data of the reply, or None while it is incomplete. Raises ``DeviceError``."""
         ...
 
-    def airtime_s(self, request: Request) -> float:
+    def airtime_s(self, request: Request_contra) -> float:
         """Seconds that request and reply need on the wire by themselves."""
         ...
 

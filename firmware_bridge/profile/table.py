@@ -14,9 +14,9 @@ from .schema import ProfileFile
 
 _HEAD = """# Known devices
 
-Made from `firmware_bridge/profiles/*.toml` by `python -m firmware_bridge.profile.table`; not edited by
-hand. **verified**: checked against a recording of a real device, for the values named; **documented**:
-taken from public documents or code, and not yet seen to be true on a device here.
+Made from `firmware_bridge/profiles/*.toml` by `python -m firmware_bridge.profile.table`; not edited
+by hand. **verified**: checked against a recording of a real device, for the values named;
+**documented**: taken from public documents or code, and not yet seen to be true on a device here.
 
 | profile | devices | protocol | quantities | details | proved |
 |---|---|---|---|---|---|

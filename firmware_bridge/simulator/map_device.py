@@ -1,8 +1,8 @@
 """A simulated device whose map stands in a profile file: any of them, as registers.
 
 Puts the values of a moment into registers by the profile's own types, orders and scales: what the
-profile says is what is sent. Whether the profile is right is not for a simulator to tell; recordings
-of real devices are (``sources`` with the status ``verified``).
+profile says is what is sent. Whether the profile is right is not for a simulator to tell;
+recordings of real devices are (``sources`` with the status ``verified``).
 """
 
 from __future__ import annotations

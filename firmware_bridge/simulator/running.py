@@ -174,9 +174,11 @@ async def _serve_modbus(
         async with server.serve_tcp(place.host, place.port, rtu=place.kind == "rtu-tcp") as port:
             yield f"modbus-{place.kind} {place.host}:{port}"
         return
-    async with _serial_line(place, settings) as (descriptor, path):
-        async with server.serve_serial(descriptor):
-            yield f"modbus-rtu {path}"
+    async with (
+        _serial_line(place, settings) as (descriptor, path),
+        server.serve_serial(descriptor),
+    ):
+        yield f"modbus-rtu {path}"
 
 
 @asynccontextmanager
@@ -187,9 +189,11 @@ async def _serve_pushing(
         async with pusher.serve_tcp(place.host, place.port) as port:
             yield f"tcp {place.host}:{port}"
         return
-    async with _serial_line(place, settings) as (descriptor, path):
-        async with pusher.serve_serial(descriptor):
-            yield f"serial {path}"
+    async with (
+        _serial_line(place, settings) as (descriptor, path),
+        pusher.serve_serial(descriptor),
+    ):
+        yield f"serial {path}"
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """``PROFILE@PLACE[/UNITS]``: what to simulate, and where it answers.
 
-Examples: ``sunspec@tcp:1502``, ``eastron-sdm630@pty:/run/meter/5``, ``growatt-tl-x@rtu-tcp:8899/1-3``,
-``goodwe-es@udp:8899``, ``dsmr-p1@pty:/run/p1``, ``replay:FILE@tcp:1502``. Pure.
+Examples: ``sunspec@tcp:1502``, ``eastron-sdm630@pty:/run/meter/5``,
+``growatt-tl-x@rtu-tcp:8899/1-3``, ``goodwe-es@udp:8899``, ``dsmr-p1@pty:/run/p1``,
+``replay:FILE@tcp:1502``. Pure.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def parse_spec(text: str) -> SimulatedSpec:
     place = _PLACE.fullmatch(where)
     if not at or not what or place is None or not units or not 0 <= units[0] <= units[-1] <= 247:
         raise PermanentDeviceError(
-            f"{text!r}: write PROFILE@KIND:WHERE[/UNIT[-UNIT]] with KIND one of {', '.join(KINDS)}, "
-            "for example sunspec@tcp:1502 or eastron-sdm630@pty:/run/meter/5"
+            f"{text!r}: write PROFILE@KIND:WHERE[/UNIT[-UNIT]] with KIND one of "
+            f"{', '.join(KINDS)}, for example sunspec@tcp:1502 or eastron-sdm630@pty:/run/meter/5"
         )
     if place[1]:
         found = Place(place[1], place[2] or "127.0.0.1", int(place[3]))

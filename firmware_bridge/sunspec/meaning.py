@@ -95,6 +95,8 @@ _AT_THE_CONNECTION = frozenset(name for name in _METER_POINTS.values() if name.s
 _ENUM_FROM_ZERO = 1.0
 """Model 701 counts its states from 0 where the older models count from 1."""
 
+_USUAL = SunSpecOptions()
+
 
 @dataclass(frozen=True)
 class ModelImage:
@@ -133,7 +135,7 @@ def choose(numbers: Sequence[tuple[int, int]], options: SunSpecOptions) -> list[
 
 def decode_device(
     models: Sequence[ModelImage],
-    options: SunSpecOptions = SunSpecOptions(),
+    options: SunSpecOptions = _USUAL,
     *,
     daylight: bool | None = None,
     details: bool = False,

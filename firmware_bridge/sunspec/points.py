@@ -1,4 +1,5 @@
-"""SunSpec points in registers: decoding, with each type's way to say "not implemented", and encoding.
+"""SunSpec points in registers: decoding, with each type's way to say "not implemented", and
+encoding.
 
 A value and its scale factor come from the same registers: inverters change factors while they run.
 An accumulator at 0 counts as not implemented, as the specification says: a counter is missing until

@@ -18,12 +18,13 @@ from .layout import HEADER_SIZE
 from .meaning import ModelImage, decode_device
 from .walk import COMMON, END, MARKER
 
+_USUAL = SunSpecOptions()
 _BODIES = {50: 103, 65: COMMON, 66: COMMON}
 """Model by the length of a body whose header was not recorded."""
 
 
 def decode_recorded(
-    blocks: Sequence[tuple[Block, bytes]], options: SunSpecOptions = SunSpecOptions()
+    blocks: Sequence[tuple[Block, bytes]], options: SunSpecOptions = _USUAL
 ) -> Decoded:
     """Everything that can be told from recorded ``blocks``.
 

@@ -2,9 +2,9 @@
 
 Each runtime brings its own tree; this file knows only how to fill one. Supported field types:
 ``str, int, float, bool``, ``X | None``, ``StrEnum``, ``tuple[X, ...]``, ``dict[str, X]`` (a table
-whose keys are free), nested dataclasses and ``tuple[Dataclass, ...]`` (TOML arrays of tables). Range
-checks live in each dataclass's ``__post_init__`` as ``ValueError("key: what is wrong")``; a check over
-several tables may name the place as ``"devices[2].name: what is wrong"``.
+whose keys are free), nested dataclasses and ``tuple[Dataclass, ...]`` (TOML arrays of tables).
+Range checks live in each dataclass's ``__post_init__`` as ``ValueError("key: what is wrong")``; a
+check over several tables may name the place as ``"devices[2].name: what is wrong"``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What real devices sent (data: devices/) decodes to what it meant, and nothing else is believed."""
+"""What real devices sent (data: devices/) decodes to what it meant; nothing else is believed."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -128,7 +129,7 @@ def fewest(values: list[Block], longest: int, bridge: int, barriers: list[int]) 
         for start in range(end):
             run = values[start:end]
             whole = run[-1].end - run[0].address
-            gaps = [b.address - a.end for a, b in zip(run, run[1:], strict=False)]
+            gaps = [b.address - a.end for a, b in pairwise(run)]
             crossed = any(run[0].address < barrier < run[-1].end for barrier in barriers)
             if whole <= longest and all(gap <= bridge for gap in gaps) and not crossed:
                 best[end] = min(best[end], best[start] + 1)
