@@ -84,8 +84,8 @@ def check_line(line: str, devices: Sequence[Polled], *, limit: float = LIMIT) ->
         )
         raise PermanentDeviceError(
             f"{line}: its poll plan takes {total:.0%} of the line's time, "
-            f"{limit:.0%} are allowed:\n{parts}\n  sum {total:.1%}; poll less often (poll_s), use a "
-            "faster line (baud_rate), or spread the devices over two lines"
+            f"{limit:.0%} are allowed:\n{parts}\n  sum {total:.1%}; poll less often (poll_s), use "
+            "a faster line (baud_rate), or spread the devices over two lines"
         )
     return total
 
