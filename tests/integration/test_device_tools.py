@@ -1,4 +1,4 @@
-"""``solar-edge simulate | scan | read | decode`` as a person runs them: real processes and ports."""
+"""``solar-edge simulate | scan | read | decode`` as a person runs them: real processes, ports."""
 
 from __future__ import annotations
 
