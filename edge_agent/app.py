@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from firmware_bridge import Buses, Link, link_of, open_driver
 from firmware_bridge.flight import DumpLimit
+from firmware_bridge.serial_ports import stable_name
 from models.contract.clock import Clock, open_clock
 from models.contract.forecast import Forecast
 from models.contract.messages import Alert, BundleStatus, Kind, Status
@@ -156,6 +157,11 @@ class Agent:
         self._buses = Buses()
         stack.push_async_callback(self._buses.close)
         for device in self.settings.devices:
+            if device.serial_port and (name := stable_name(device.serial_port)) is not None:
+                _log.warning(
+                    "device %s: %s may be another port after the next plugging; use %s",
+                    device.name, device.serial_port, name,
+                )  # fmt: skip
             link = device.link()
             driver = open_driver(link, self._buses, is_daylight=self._is_daylight)
             stack.push_async_callback(driver.close)

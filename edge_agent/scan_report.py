@@ -12,6 +12,7 @@ from firmware_bridge import Decoded
 from firmware_bridge.decoding import decoded_to_json
 from firmware_bridge.profile import load_profile
 from firmware_bridge.scan import Candidate, FoundUnit, ScanResult
+from firmware_bridge.serial_ports import stable_name
 from models.contract.quantities import quantity
 from models.contract.record import Quality
 from models.contract.timestamps import Instant, format_iso8601
@@ -94,7 +95,8 @@ def _settings_table(
         if base.port is not None:
             lines.append(f"port = {base.port}")
     else:
-        lines.append(f'serial_port = "{base.serial_port}"')
+        port = stable_name(base.serial_port) or base.serial_port
+        lines.append(f'serial_port = "{port}"')
         if base.baud_rate is not None:
             lines.append(f"baud_rate = {base.baud_rate}")
         if base.parity is not None:
