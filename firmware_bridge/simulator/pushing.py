@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from models.contract.clock import Clock
 
+from .clients import serve_clients
 from .faults import FaultKind, Faults
 from .node import build_node_frame
 from .p1 import build_telegram
@@ -45,31 +46,14 @@ class Pusher:
     @asynccontextmanager
     async def serve_tcp(self, host: str, port: int) -> AsyncIterator[int]:
         """Listen while the block runs; gives the port. Every client gets everything."""
-        tasks: set[asyncio.Task[None]] = set()
 
-        async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            try:
-                async for piece in self._pieces():
-                    writer.write(piece)
-                    await writer.drain()
-            except (ConnectionError, asyncio.CancelledError):
-                pass  # the client went away, or the server is being closed
-            finally:
-                tasks.discard(task)
-                writer.transport.abort()
+        async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            async for piece in self._pieces():
+                writer.write(piece)
+                await writer.drain()
 
-        server = await asyncio.start_server(connected, host, port)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await server.wait_closed()
+        async with serve_clients(host, port, handle) as bound:
+            yield bound
 
     @asynccontextmanager
     async def serve_serial(self, descriptor: int) -> AsyncIterator[None]:

@@ -25,6 +25,7 @@ from pymodbus.pdu.register_message import (
     ReadInputRegistersResponse,
 )
 
+from .clients import serve_clients
 from .faults import FaultKind, Faults, PlannedFault
 
 _ILLEGAL_FUNCTION = 1
@@ -102,16 +103,11 @@ class ModbusServer:
 
         ``rtu``: speak RTU frames, as a serial device server does.
         """
-        tasks: set[asyncio.Task[None]] = set()
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if self.habits.one_connection and self._clients:
                 self.turned_away += 1
-                writer.transport.abort()
                 return
-            tasks.add(task)
             self.connections += 1
             self._clients += 1
 
@@ -121,22 +117,11 @@ class ModbusServer:
 
             try:
                 await self._answer_all(_framer(rtu=rtu), reader, write)
-            except (ConnectionError, asyncio.CancelledError):
-                pass  # the client went away, or the server is being closed: both end this task
             finally:
                 self._clients -= 1
-                tasks.discard(task)
-                writer.transport.abort()
 
-        server = await asyncio.start_server(connected, host, port)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await server.wait_closed()
+        async with serve_clients(host, port, handle) as bound:
+            yield bound
 
     @asynccontextmanager
     async def serve_serial(self, descriptor: int) -> AsyncIterator[None]:

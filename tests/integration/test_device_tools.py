@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -28,6 +29,15 @@ def series(tmp_path: Path) -> Path:
     file = tmp_path / "series.csv"
     file.write_text(SERIES)
     return file
+
+
+def site_file(folder: Path, devices: str) -> Path:
+    """Settings with these devices and nothing else of note."""
+    head = Path("docs/operations/site.example.toml").read_text().split("[[devices]]")[0]
+    head = head.replace("/var/lib/solar-edge", str(folder / "data"))
+    config = folder / "site.toml"
+    config.write_text(f'{head}\n{devices}\n[mqtt]\nhost = "localhost"\n')
+    return config
 
 
 def edge(*arguments: object, code: int = 0) -> str:
@@ -123,10 +133,10 @@ def test_the_site_report_in_a_browser(
 def test_read_shows_values_details_and_failures(
     series: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    port, config = free_port(), tmp_path / "site.toml"
-    config.write_text(
-        Path("docs/operations/site.example.toml").read_text().split("[[devices]]")[0]
-        + f"""
+    port = free_port()
+    config = site_file(
+        tmp_path,
+        f"""
 [[devices]]
 name = "inverter"
 role = "inverter"
@@ -141,10 +151,7 @@ role = "meter"
 protocol = "modbus-rtu"
 profile = "eastron-sdm630"
 serial_port = "{tmp_path}/nothing"
-
-[mqtt]
-host = "localhost"
-"""
+""",
     )
     with simulated("--series", series, "--device", f"sunspec@tcp:{port}"):
         body = json.loads(edge("read", "--config", config, "--json", "--all", code=1))
@@ -157,7 +164,6 @@ host = "localhost"
 
 
 def test_an_overfull_line_keeps_the_agent_from_starting(tmp_path: Path) -> None:
-    config = tmp_path / "site.toml"
     meters = "".join(
         f"""
 [[devices]]
@@ -171,9 +177,7 @@ poll_s = 0.5
 """
         for n in range(1, 6)
     )
-    head = Path("docs/operations/site.example.toml").read_text().split("[[devices]]")[0]
-    head = head.replace("/var/lib/solar-edge", str(tmp_path / "data"))
-    config.write_text(head + meters + '\n[mqtt]\nhost = "localhost"\n')
+    config = site_file(tmp_path, meters)
     (tmp_path / "data").mkdir()
     said = edge("run", "--config", config, code=2)
     assert "70% are allowed" in said
@@ -208,11 +212,9 @@ address = 0
 type = "float32"
 """
     )
-    config = tmp_path / "site.toml"
-    head = Path("docs/operations/site.example.toml").read_text().split("[[devices]]")[0]
-    config.write_text(
-        head
-        + f"""
+    config = site_file(
+        tmp_path,
+        f"""
 [[devices]]
 name = "meter"
 role = "meter"
@@ -220,10 +222,7 @@ protocol = "modbus-rtu"
 profile = "{own}"
 serial_port = "{link}"
 frame_gap_ms = 0
-
-[mqtt]
-host = "localhost"
-"""
+""",
     )
     with simulated("--device", f"replay:{trace}@pty:{link}"):
         body = json.loads(edge("read", "--config", config, "--json"))
@@ -246,11 +245,10 @@ def test_every_protocol_is_simulated_and_read(
     series: Path, tmp_path: Path, free_port: Callable[[], int],
     device: str, protocol: str, quantity: str,
 ) -> None:  # fmt: skip
-    port, config = free_port(), tmp_path / "site.toml"
-    head = Path("docs/operations/site.example.toml").read_text().split("[[devices]]")[0]
-    config.write_text(
-        head
-        + f"""
+    port = free_port()
+    config = site_file(
+        tmp_path,
+        f"""
 [[devices]]
 name = "one"
 role = "sensor"
@@ -258,10 +256,7 @@ protocol = "{protocol}"
 profile = "{device.partition("@")[0]}"
 host = "127.0.0.1"
 port = {port}
-
-[mqtt]
-host = "localhost"
-"""
+""",
     )
     with simulated("--series", series, "--device", device.format(port=port)):
         body = json.loads(edge("read", "--config", config, "--json"))
@@ -274,11 +269,10 @@ host = "localhost"
 def test_faults_on_request_are_made_and_caught(
     series: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    port, config = free_port(), tmp_path / "site.toml"
-    head = Path("docs/operations/site.example.toml").read_text().split("[[devices]]")[0]
-    config.write_text(
-        head
-        + f"""
+    port = free_port()
+    config = site_file(
+        tmp_path,
+        f"""
 [[devices]]
 name = "inverter"
 role = "inverter"
@@ -287,10 +281,7 @@ profile = "sunspec"
 host = "127.0.0.1"
 port = {port}
 timeout_s = 0.3
-
-[mqtt]
-host = "localhost"
-"""
+""",
     )
     arguments = ("--series", series, "--device", f"sunspec@tcp:{port}", "--fault", "wrong_unit=1")
     with simulated(*arguments):
