@@ -42,7 +42,10 @@ def site_file(folder: Path, devices: str) -> Path:
 
 def edge(*arguments: object, code: int = 0) -> str:
     """Output of a command that ends with ``code``."""
-    done = subprocess.run([*EDGE, *map(str, arguments)], capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        [*EDGE, *map(str, arguments)], capture_output=True, text=True, timeout=90, check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout if code != 2 else done.stderr
 
