@@ -194,7 +194,8 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true")
     arguments = parser.parse_args()
     if not peer_folder().is_dir():
-        raise SystemExit(f"no simulated site at {peer_folder()}; set SOLAR_DATA_DIR")
+        print(json.dumps({"skipped": f"no simulated site at {peer_folder()}; set SOLAR_DATA_DIR"}))
+        return
     result: dict[str, Any] = {"values_per_unit": VALUES, "ours": []}
     for units in arguments.units:
         console.print(f"ours, {units} units, {arguments.seconds:g} s")

@@ -87,7 +87,7 @@ def open_driver(
     link = resolve(settings, profile.file.link)
     protocol = profile.file.protocol
     if protocol in (P1, SENSOR_NODE):
-        return _listening(settings.name, protocol, link)
+        return _listening(settings, protocol, link)
     try:
         bus = buses.acquire(settings.name, link, bytewise=profile.file.is_bytewise)
     except DeviceError as error:
@@ -119,10 +119,12 @@ def _asking(
     )
 
 
-def _listening(name: str, protocol: str, link: Link) -> ListeningDriver[Any]:
-    kind: Any = P1Driver if protocol == P1 else SensorNodeDriver
-    driver: ListeningDriver[Any] = kind(name, open_link(link), timeout_s=link.timeout_s)
-    return driver
+def _listening(settings: DeviceSettings, protocol: str, link: Link) -> ListeningDriver[Any]:
+    if protocol == P1:
+        return P1Driver(settings.name, open_link(link), timeout_s=link.timeout_s)
+    return SensorNodeDriver(
+        settings.name, open_link(link), timeout_s=link.timeout_s, node=settings.unit
+    )
 
 
 @dataclass(frozen=True)
