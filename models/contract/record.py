@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +51,19 @@ class Reading:
         if self.quality is Quality.MISSING:
             raise ContractError("a missing reading has no value")
         object.__setattr__(self, "value", finite_number(self.value))
+
+
+_set_value: Callable[[Reading, float], None] = vars(Reading)["value"].__set__
+_set_quality: Callable[[Reading, Quality], None] = vars(Reading)["quality"].__set__
+
+
+def good_reading(value: float) -> Reading:
+    """``Reading(value)`` at half its cost, for decoders: ``value`` must be a finite float, and no
+    negative zero; nothing is checked."""
+    reading = Reading.__new__(Reading)
+    _set_value(reading, value)
+    _set_quality(reading, Quality.GOOD)
+    return reading
 
 
 @dataclass(frozen=True)

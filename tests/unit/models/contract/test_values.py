@@ -22,7 +22,7 @@ from models.contract.forecast import (
 )
 from models.contract.payload import canonical, forecast_to_json, record_to_json
 from models.contract.quantities import quantity
-from models.contract.record import Quality, Reading, Record
+from models.contract.record import Quality, Reading, Record, good_reading
 
 NOON = 1_705_492_800_000
 EPOCH = "0123456789abcdef"
@@ -286,3 +286,11 @@ def test_a_text_from_outside_is_clipped_until_it_may_travel(text: str) -> None:
 def test_the_fewest_ranges(seqs: list[int], ranges: tuple[m.SeqRange, ...]) -> None:
     assert m.to_ranges(seqs) == ranges
     m.check_ranges(ranges)
+
+
+def test_a_reading_made_without_checks_is_the_same_reading() -> None:
+    for value in (0.0, 1.5, -7.25, 1e15):
+        assert good_reading(value) == Reading(value)
+        assert hash(good_reading(value)) == hash(Reading(value))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        good_reading(1.0).value = 2.0  # type: ignore[misc]
