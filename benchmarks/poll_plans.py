@@ -22,12 +22,13 @@ from firmware_bridge.profile.schema import MODBUS
 from firmware_bridge.settings import resolve
 
 
-def values_of(profile: Profile) -> list[Block]:
-    """Where each value lies that a full poll brings (all groups due, details left out)."""
+def values_of(profile: Profile) -> list[tuple[str, Block]]:
+    """Where each value lies that a full poll brings (all groups due, details left out), by the part
+    of the map that it belongs to."""
     file = profile.file
     plan = profile.poll_plan(frozenset(profile.groups))
     spans = {
-        Block(file.function_of(r), r.address, file.span_of(r))
+        (r.part, Block(file.function_of(r), r.address, file.span_of(r)))
         for decoder in plan.decoders
         for r in decoder.registers
     }
@@ -38,11 +39,12 @@ def fewest_requests(profile: Profile) -> int:
     """The least number of legal requests that bring all values: searched, not planned."""
     requests = profile.file.requests
     assert requests is not None
-    by_function: dict[int, list[Block]] = defaultdict(list)
-    for value in values_of(profile):
-        by_function[value.function].append(value)
+    # A part that some devices refuse must not share a request with what all have.
+    apart: dict[tuple[str, int], list[Block]] = defaultdict(list)
+    for part, value in values_of(profile):
+        apart[part, value.function].append(value)
     total = 0
-    for values in by_function.values():
+    for values in apart.values():
         best = [0] + [len(values) + 1] * len(values)
         for end in range(1, len(values) + 1):
             for start in range(end - 1, -1, -1):
@@ -60,9 +62,10 @@ def fewest_requests(profile: Profile) -> int:
 
 def main() -> None:
     """Print the table and the JSON line."""
-    table = Table(
-        "profile", "values", "requests", "optimum", "one by one", "every poll", "9600 baud"
-    )
+    table = Table()
+    table.add_column("profile", no_wrap=True)
+    for column in ("values", "requests", "optimum", "one by one", "every poll", "ms at 9600 baud"):
+        table.add_column(column, justify="right")
     rows = []
     planned_all: list[int] = []
     fewest_all: list[int] = []
