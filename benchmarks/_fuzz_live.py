@@ -131,9 +131,7 @@ def questions(chance: random.Random, count: int) -> list[tuple[int, int, int, in
     return asked
 
 
-async def fuzz_bus(
-    lane: str, seed: int, count: int, tick: Callable[[int], None], *, slack: bool
-) -> LiveResult:
+async def fuzz_bus(lane: str, seed: int, count: int, tick: Callable[[int], None]) -> LiveResult:
     """``count`` exchanges of our bus on one line."""
     result, chance = LiveResult(), random.Random(seed)
     async with open_line(lane, seed) as line:
@@ -143,9 +141,7 @@ async def fuzz_bus(
             since = device.generation
             result.exchanges += 1
             try:
-                data = await bus.read(
-                    unit, function, address, size, timeout_s=TIMEOUT_S, slack=slack
-                )
+                data = await bus.read(unit, function, address, size, timeout_s=TIMEOUT_S)
             except DeviceError:
                 result.refused += 1
             except Exception as error:

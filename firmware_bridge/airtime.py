@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import PermanentDeviceError
-from .poll_plan import Block, fences
+from .poll_plan import Block
 from .profile import Profile
 from .settings import Link
 
@@ -91,9 +91,4 @@ def check_line(line: str, devices: Sequence[Polled], *, limit: float = LIMIT) ->
 
 
 def _seconds(profile: Profile, link: Link, groups: frozenset[str]) -> float:
-    """Of one poll, with the fences between requests of equal length."""
-    blocks = profile.poll_plan(groups).blocks
-    requests = profile.file.requests
-    needs_fences = requests is not None and requests.bridge == 0
-    fenced = fences(blocks) if needs_fences else 0
-    return sum(exchange_s(link, block.count) for block in blocks) + fenced * exchange_s(link, 2)
+    return sum(exchange_s(link, block.count) for block in profile.poll_plan(groups).blocks)

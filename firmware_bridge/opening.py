@@ -133,8 +133,8 @@ class _Blocks:
 
     unit: ModbusUnit
 
-    async def __call__(self, block: Block, *, slack: bool = False) -> bytes:
-        return await self.unit.read(block.function, block.address, block.count, slack=slack)
+    async def __call__(self, block: Block) -> bytes:
+        return await self.unit.read(block.function, block.address, block.count)
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,6 @@ class _Commands:
     bus: Bus
     timeout_s: float
 
-    async def __call__(self, block: Block, *, slack: bool = False) -> bytes:
+    async def __call__(self, block: Block) -> bytes:
         request = Aa55Request.of(block.function)
         return await self.bus.exchange(request, timeout_s=self.timeout_s)

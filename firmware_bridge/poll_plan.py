@@ -6,8 +6,7 @@ line is told by ``airtime``.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -72,28 +71,3 @@ def plan(
                 continue
         blocks.append(value)
     return tuple(blocks)
-
-
-def arranged(blocks: Iterable[Block]) -> tuple[Block, ...]:
-    """``blocks`` in an order in which as few as possible of equal length follow each other.
-
-    On a wire the answer to one request could be taken for that to the next of equal length, so the
-    bus puts a fence between them (``modbus.bus``): an order that needs none saves exchanges.
-    """
-    left = list(blocks)
-    order: list[Block] = []
-    while left:
-        lengths = Counter(block.count for block in left)
-        last = order[-1].count if order else 0
-        # The most frequent length goes first wherever it may, lest it remain for the end.
-        best = max(left, key=lambda block: (block.count != last, lengths[block.count]))
-        left.remove(best)
-        order.append(best)
-    return tuple(order)
-
-
-def fences(blocks: Sequence[Block]) -> int:
-    """How many fences a round of ``blocks``, asked again and again, needs on a wire."""
-    if len(blocks) < 2:
-        return 0  # a copy of the answer to the same question does no harm
-    return sum(a.count == b.count for a, b in zip(blocks, (*blocks[1:], blocks[0]), strict=True))

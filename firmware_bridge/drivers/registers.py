@@ -24,7 +24,7 @@ from .polled import PolledDriver
 class BlockReader(Protocol):
     """Fetches one block of a device. Raises ``DeviceError``."""
 
-    async def __call__(self, block: Block, *, slack: bool = False) -> bytes: ...
+    async def __call__(self, block: Block) -> bytes: ...
 
 
 class RegisterDriver(PolledDriver):
@@ -50,9 +50,6 @@ class RegisterDriver(PolledDriver):
         self._group_due: dict[str, Instant] = dict.fromkeys(profile.file.groups, 0)
         self._recognised = False
         self._refused: set[Block] = set()
-        requests = profile.file.requests
-        # Who answers for addresses between values answers for the one behind them, too.
-        self._slack = requests is not None and requests.bridge > 0
 
     async def identify(self) -> DeviceIdentity:
         """See ``Driver.identify``."""
@@ -98,7 +95,7 @@ class RegisterDriver(PolledDriver):
             if block in self._refused:
                 continue
             try:
-                replies[block] = await self._read(block, slack=self._slack)
+                replies[block] = await self._read(block)
             except PermanentDeviceError as error:
                 if error.fault is not Fault.EXCEPTION or block not in plan.optional:
                     raise

@@ -53,6 +53,9 @@ class Aa55RtuFraming:
     def is_write(self, frame: bytes) -> bool:
         return self._rtu.is_write(frame)
 
+    def peek(self, received: bytes) -> tuple[int, int] | None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Aa55Request:
@@ -123,6 +126,9 @@ class Aa55Framing:
             or frame[4] != _READ_CONTROL
             or bool(frame[5] & _REPLY_BIT)
         )
+
+    def peek(self, received: bytes) -> tuple[int, int] | None:
+        return None
 
 
 def parse_aa55(received: bytes) -> tuple[int, bytes] | None:

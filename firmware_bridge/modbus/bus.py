@@ -1,18 +1,19 @@
 """One owner per link: takes turns, keeps deadlines, and gets back into step after a fault.
 
 The rule: **no reply is believed that is not the answer to its request.** ``framing`` checks each
-reply's fields; this file sees to the late reply whose fields all match.
+reply's fields; this file sees to the reply whose fields all match, and which is another's.
 
 - A link that cuts off late replies when it is closed (TCP to the device itself, UDP from a fresh
   port) is closed after every fault; a late reply dies with its connection.
 - A shared wire (RTU, also behind a TCP converter) cannot be cut. After a fault everything that
-  arrives is thrown away, for one whole timeout if the unit used to answer. It may be later still,
-  and some devices answer twice. So the bus remembers the lengths of the replies that may yet come
-  from each unit. Before it asks for a reply of such a length, it makes a *fence* read of a length
-  that cannot come: units answer in order, so once the fence's reply is here, the older ones are
-  past. What arrives in its stead has the wrong length and is refused. After ten timeouts a reply
-  counts as lost. Where a caller allows ``slack``, the same question is asked for one register more
-  every other time, so that a copy of the last answer is told from the new one without a fence.
+  arrives is thrown away, for one whole timeout if the unit used to answer. It may be later still.
+  So the bus remembers the lengths of the replies that may yet come from each unit. Before it asks
+  for a reply of such a length, it makes a *fence* read of a length that cannot come: units answer
+  in order, so once the fence's reply is here, the older ones are past. What arrives in its stead
+  has the wrong length and is refused. After 100 timeouts a reply counts as lost.
+- Some devices answer twice. A copy can only be that of the unit's last answer, and then it is the
+  same to the last bit: after a reply that is, the unit is fenced and asked again. Values that do
+  not change cost that, too, until the unit has often enough proved to answer once.
 
 The task whose turn it is owns the link: nobody else sends, and every wait of it has a deadline.
 Who is asked again, when, and how often is the caller's matter (retries, back-off, ``health``).
@@ -33,14 +34,18 @@ from .links import ByteLink
 from .request import MAX_REGISTERS, ReadRequest, WriteRequest
 from .turns import Turns
 
-_LATEST_REPLY = 10
+_LATEST_REPLY = 100
 """After so many timeouts a reply that has not come is taken to be lost."""
 _DOUBTFUL_AFTER = 2
 """Silences in a row after which a unit is not expected to answer; one, if it never has."""
 _REOPEN_AFTER = 10
 """Silences in a row, of whichever units, after which a wire's port is opened anew: adapters and
 converters hang, too."""
-_ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 2, 3
+_MOST_REFUSALS = 3
+_PROOF = 20
+"""Repeated answers that proved true after which a unit is trusted not to answer twice."""
+_MISTRUST = 500
+"""So many more after bytes that nobody asked for."""
 
 
 class Exchangeable(Protocol):
@@ -85,15 +90,6 @@ class BusCounters:
     """Faults caught, by kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    """A reply that may yet come."""
-
-    until: float
-    copy_of: ReadRequest | None
-    """The request whose reply was believed already, if all that can come is a copy of it."""
-
-
 class Bus:
     """Exchanges over one link: a ``ModbusPort``, and the same for other request protocols.
 
@@ -124,9 +120,9 @@ class Bus:
         self._heard: set[int] = set()  # units that have ever answered
         self._silent: dict[int, int] = {}  # silences in a row, by unit
         self._silent_line = 0
-        self._expected: dict[int, dict[int, _Expected]] = {}  # by unit and length in registers
-        self._doubles_until: dict[int, float] = {}  # units that have sent what nobody asked for
-        self._no_slack: set[tuple[int, int, int]] = set()  # unit, function, address
+        self._owed: dict[int, dict[int, float]] = {}  # until when, by unit and length in registers
+        self._last_data: dict[int, bytes] = {}  # of the last reply believed, by unit
+        self._proved: Counter[int] = Counter()  # repeated answers that proved true, by unit
         self._last: tuple[Exchangeable, float] | None = None  # asked last, and its timeout
         self._looked = (time.monotonic(), 0.0)  # when utilisation was asked for last
 
@@ -147,27 +143,11 @@ class Bus:
         self._control = self._control and control
 
     async def read(
-        self,
-        unit: int,
-        function: int,
-        address: int,
-        count: int,
-        *,
-        timeout_s: float,
-        slack: bool = False,
+        self, unit: int, function: int, address: int, count: int, *, timeout_s: float
     ) -> bytes:
-        """See ``ModbusPort.read``. Takes at most four timeouts and the airtime once it is its turn:
-        one each to connect or be quiet, for the fence, its silence, and the reply."""
+        """See ``ModbusPort.read``. Takes at most some timeouts and the airtime once it is its turn:
+        one each to connect or be quiet, for fences, the silence behind them, and replies."""
         request = ReadRequest(unit, function, address, count)
-        longer = self._longer(request, timeout_s) if slack else None
-        if longer is None:
-            return await self.exchange(request, timeout_s=timeout_s)
-        try:
-            return (await self.exchange(longer, timeout_s=timeout_s))[: 2 * count]
-        except PermanentDeviceError as error:
-            if error.exception_code not in (_ILLEGAL_ADDRESS, _ILLEGAL_VALUE):
-                raise
-            self._no_slack.add((unit, function, address))
         return await self.exchange(request, timeout_s=timeout_s)
 
     async def write(self, unit: int, address: int, data: bytes, *, timeout_s: float) -> None:
@@ -179,9 +159,9 @@ class Bus:
         await self._turns.take(doubtful=self._is_doubtful(request.unit))
         began = time.monotonic()
         try:
-            if isinstance(request, ReadRequest) and self._needs_fence(request):
-                await self._fence(request, timeout_s)
-            return await self._exchange(request, timeout_s)
+            if self.link.cuts_late_replies or not isinstance(request, ReadRequest):
+                return await self._exchange(request, timeout_s)
+            return await self._exchange_on_wire(request, timeout_s)
         except DeviceError as error:
             error.place = f"{self.link.name} unit {request.unit} {request}"
             raise
@@ -199,6 +179,21 @@ class Bus:
 
     # -- one exchange
 
+    async def _exchange_on_wire(self, request: ReadRequest, timeout_s: float) -> bytes:
+        """An exchange where the answer to another request may arrive in place of the right one."""
+        if request.count in self._owed_by(request.unit):
+            await self._fence(request, timeout_s)
+        last = self._last_data.get(request.unit)
+        data = await self._exchange(request, timeout_s)
+        if data != last or self._proved[request.unit] >= _PROOF:
+            return data
+        # A copy, or unchanged. Behind a fence only a fresh answer can come.
+        self._expect(request.unit, request.count, timeout_s)
+        await self._fence(request, timeout_s)
+        data = await self._exchange(request, timeout_s)
+        self._proved[request.unit] += 1
+        return data
+
     async def _exchange(self, request: Any, timeout_s: float) -> bytes:
         await self._make_ready(timeout_s)
         if isinstance(request, (ReadRequest, WriteRequest)):
@@ -213,9 +208,7 @@ class Bus:
         except DeviceError as error:
             self._count(error)
             # A refusal in due form is an answer, unless it may be the answer to an older request.
-            if error.fault is Fault.EXCEPTION and not self._is_owed(request.unit):
-                in_step = True
-                self._expected.pop(request.unit, None)
+            in_step = error.fault is Fault.EXCEPTION and not self._owed_by(request.unit)
             # A frame that must not be sent leaves the line as it was.
             in_step = in_step or error.fault is None
             self._note_silence(request.unit, error)
@@ -231,8 +224,8 @@ class Bus:
         self._silent_line = 0
         if not self.link.cuts_late_replies:
             # Units answer in order: nothing older can follow this reply, only a copy of itself.
-            self._expected.pop(request.unit, None)
-            self._expect(request, timeout_s, believed=True)
+            self._owed.pop(request.unit, None)
+            self._last_data[request.unit] = data
         return data
 
     async def _send_and_receive(self, request: Any, timeout_s: float) -> bytes:
@@ -247,6 +240,9 @@ class Bus:
                     data = self.framing.check(request, received)
                     if data is not None:
                         return data
+        except TransientDeviceError:
+            self._expect_copy_of(received, timeout_s)
+            raise
         except TimeoutError as error:
             what = f"only {len(received)} bytes of a reply" if received else "no reply"
             raise TransientDeviceError(
@@ -285,7 +281,7 @@ class Bus:
                 self._count_stray(stray)
             else:
                 self.recorder.received(stray)
-            self._stray_arrived()
+            self._stray_arrived(stray, timeout_s)
             if time.monotonic() >= patience:
                 raise TransientDeviceError(
                     "the line is never silent; is there a second master on it?", fault=Fault.STRAY
@@ -333,14 +329,15 @@ class Bus:
 
     # -- getting back into step
 
-    def _stray_arrived(self) -> None:
+    def _stray_arrived(self, stray: bytes, timeout_s: float) -> None:
         """Bytes came between two exchanges: perhaps a doubled reply, and more may follow."""
         gap_s = max(self._times.frame_gap_s, 0.001)
         self._quiet_from = max(self._quiet_from, time.monotonic() + gap_s)
+        self._expect_copy_of(stray, timeout_s)
         if self._last is not None:
-            request, timeout_s = self._last
-            self._doubles_until[request.unit] = time.monotonic() + 100 * _LATEST_REPLY * timeout_s
-            self._expect(request, timeout_s)
+            request, its_timeout_s = self._last
+            self._proved[request.unit] = -_MISTRUST
+            self._expect(request.unit, request.count, its_timeout_s)
 
     def _distrust(self, request: Exchangeable, timeout_s: float) -> None:
         link = self.link
@@ -352,77 +349,59 @@ class Bus:
                 # From a unit that has been silent for long no late reply need be waited for;
                 # should one come all the same, its unit and length betray it.
                 self._quiet_from = max(self._quiet_from, time.monotonic() + timeout_s)
-            self._expect(request, timeout_s)
+            self._expect(request.unit, request.count, timeout_s)
 
-    def _expect(self, request: Exchangeable, timeout_s: float, *, believed: bool = False) -> None:
-        if self.link.cuts_late_replies:
-            return
-        until = time.monotonic() + _LATEST_REPLY * timeout_s
-        copy_of = request if believed and isinstance(request, ReadRequest) else None
-        self._expected.setdefault(request.unit, {})[request.count] = _Expected(until, copy_of)
+    def _expect(self, unit: int, count: int, timeout_s: float) -> None:
+        """A reply of ``count`` registers may yet come from ``unit``."""
+        if not self.link.cuts_late_replies:
+            until = time.monotonic() + _LATEST_REPLY * timeout_s
+            self._owed.setdefault(unit, {})[count] = until
 
-    def _expected_of(self, unit: int) -> dict[int, _Expected]:
+    def _expect_copy_of(self, refused: bytes, timeout_s: float) -> None:
+        """What came and was not believed may come again, whatever its length."""
+        head = self.framing.peek(refused)
+        if head is not None:
+            self._expect(*head, timeout_s)
+
+    def _owed_by(self, unit: int) -> dict[int, float]:
         """Lengths of the replies that may yet come from ``unit``."""
-        expected = self._expected.get(unit)
-        if not expected:
+        owed = self._owed.get(unit)
+        if not owed:
             return {}
         now = time.monotonic()
-        for length in [length for length, reply in expected.items() if reply.until <= now]:
-            del expected[length]
-        return expected
-
-    def _longer(self, request: ReadRequest, timeout_s: float) -> ReadRequest | None:
-        """``request`` for one register more, if that tells its answer from a copy of the last."""
-        if self.link.cuts_late_replies or request.count >= MAX_REGISTERS:
-            return None
-        if request.address + request.count >= 65_536:
-            return None
-        if (request.unit, request.function, request.address) in self._no_slack:
-            return None
-        expected = self._expected_of(request.unit)
-        if request.count in expected and request.count + 1 not in expected:
-            return replace(request, count=request.count + 1)
-        return None
-
-    def _needs_fence(self, request: ReadRequest) -> bool:
-        if self.link.cuts_late_replies:
-            return False
-        expected = self._expected_of(request.unit)
-        reply = expected.get(request.count)
-        if reply is None:
-            return False
-        # While all is well, a copy of the previous answer to the same question does no harm.
-        asked = reply.copy_of
-        harmless = asked is not None and (asked.function, asked.address) == (
-            request.function,
-            request.address,
-        )
-        doubles = self._doubles_until.get(request.unit, 0.0) > time.monotonic()
-        return not harmless or len(expected) > 1 or doubles
-
-    def _is_owed(self, unit: int) -> bool:
-        return any(reply.copy_of is None for reply in self._expected_of(unit).values())
+        for length in [length for length, until in owed.items() if until <= now]:
+            del owed[length]
+        return owed
 
     async def _fence(self, request: ReadRequest, timeout_s: float) -> None:
         """Read a length that cannot come otherwise; returns once the unit is back in step."""
-        expected = self._expected[request.unit]
+        owed = self._owed_by(request.unit)
         # Even lengths first: meters with 32-bit values refuse to give half of one.
         lengths = (*range(2, MAX_REGISTERS, 2), *range(1, MAX_REGISTERS, 2))
-        count = next((length for length in lengths if length not in expected), MAX_REGISTERS)
-        self.counters.fences += 1
+        taken = {*owed, request.count}
+        count = next((length for length in lengths if length not in taken), MAX_REGISTERS)
         fence = replace(request, count=count, address=min(request.address, 65_536 - count))
-        try:
-            await self._exchange(fence, timeout_s)
-        except DeviceError as error:
-            if error.fault is Fault.LINK:
-                raise
-            if error.fault is Fault.EXCEPTION and request.unit not in self._expected:
-                return  # refused, but by an answer to the fence itself
-            raise TransientDeviceError(
-                f"not yet in step again after a fault ({error.reason})",
-                fault=error.fault,
-                exception_code=error.exception_code,
-            ) from error
+        # A refusal may itself be the late answer to an older request; one more of them than there
+        # are older requests cannot be.
+        most = min(len(owed), _MOST_REFUSALS)
+        for refusals in range(most + 1):
+            self.counters.fences += 1
+            try:
+                await self._exchange(fence, timeout_s)
+            except DeviceError as error:
+                if error.fault is Fault.LINK:
+                    raise
+                if error.fault is not Fault.EXCEPTION:
+                    raise TransientDeviceError(
+                        f"not yet in step again after a fault ({error.reason})",
+                        fault=error.fault,
+                        exception_code=error.exception_code,
+                    ) from error
+                if refusals == most or not self._owed_by(request.unit):
+                    self._owed.pop(request.unit, None)
+                    return
+            else:
+                return
 
     def _count_stray(self, stray: bytes) -> None:
         self.recorder.received(stray)

@@ -71,6 +71,11 @@ class Framing(Protocol[Request_contra]):
         """Whether ``frame`` is anything but a read. Looks at the bytes alone."""
         ...
 
+    def peek(self, received: bytes) -> tuple[int, int] | None:
+        """Unit and registers of the reply that ``received`` seems to begin with; None where that
+        does not matter, because a fresh link cuts off what is late."""
+        ...
+
 
 class TcpFraming:
     """Modbus TCP: a header with transaction and length, no checksum."""
@@ -109,6 +114,9 @@ class TcpFraming:
     def is_write(self, frame: bytes) -> bool:
         return len(frame) != _MBAP_SIZE + 5 or frame[_MBAP_SIZE] not in READ_FUNCTIONS
 
+    def peek(self, received: bytes) -> tuple[int, int] | None:
+        return None
+
 
 class RtuFraming:
     """Modbus RTU: unit, body, CRC-16; the length follows from the body."""
@@ -138,6 +146,11 @@ class RtuFraming:
 
     def is_write(self, frame: bytes) -> bool:
         return len(frame) != 8 or frame[1] not in READ_FUNCTIONS
+
+    def peek(self, received: bytes) -> tuple[int, int] | None:
+        if len(received) < 3 or received[1] not in READ_FUNCTIONS:
+            return None
+        return received[0], received[2] // 2
 
 
 def rtu_size(received: bytes) -> int | None:

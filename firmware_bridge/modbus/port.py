@@ -12,19 +12,9 @@ class ModbusPort(Protocol):
     """Reads registers, or raises a ``DeviceError``."""
 
     async def read(
-        self,
-        unit: int,
-        function: int,
-        address: int,
-        count: int,
-        *,
-        timeout_s: float,
-        slack: bool = False,
+        self, unit: int, function: int, address: int, count: int, *, timeout_s: float
     ) -> bytes:
         """Exactly ``count`` registers, two bytes each, from ``address``; function code 3 or 4.
-
-        ``slack``: whether the device would also give the register behind them, which the port may
-        then read along to tell a fresh answer from a copy of the last.
 
         Raises:
             TransientDeviceError: No reply, or one that is not the answer to this request.
@@ -42,11 +32,11 @@ class ModbusUnit:
     unit: int
     timeout_s: float
 
-    async def read(self, function: int, address: int, count: int, *, slack: bool = False) -> bytes:
+    async def read(self, function: int, address: int, count: int) -> bytes:
         """As ``ModbusPort.read``, for this device."""
         try:
             return await self.port.read(
-                self.unit, function, address, count, timeout_s=self.timeout_s, slack=slack
+                self.unit, function, address, count, timeout_s=self.timeout_s
             )
         except DeviceError as error:
             error.device = self.device

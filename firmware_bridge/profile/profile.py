@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..poll_plan import Block, arranged, plan
+from ..poll_plan import Block, plan
 from ..registers import REGISTER_TYPES
 from ..values import Decoded
 from .decoder import BlockDecoder, decode_blocks, derive, withhold
@@ -120,7 +120,7 @@ class Profile:
         for register in wanted:
             parts.setdefault(register.part, []).append(self._span(register))
         by_part = {part: self._blocks(spans) for part, spans in sorted(parts.items())}
-        blocks = arranged(block for some in by_part.values() for block in some)
+        blocks = tuple(block for some in by_part.values() for block in some)
         optional = frozenset(block for part, some in by_part.items() if part for block in some)
         # A slow value that lies in a block which is read anyway costs nothing.
         pool = file.registers if everything else self._recorded

@@ -169,7 +169,7 @@ def test_wrong_guards_are_refused(old: str, new: str, message: str) -> None:
 def run_driver(code: int) -> tuple[list[Decoded], list[Block]]:
     asked: list[Block] = []
 
-    async def read(block: Block, *, slack: bool = False) -> bytes:
+    async def read(block: Block) -> bytes:
         asked.append(block)
         if block.address <= 10 < block.end:
             raise PermanentDeviceError("no", fault=Fault.EXCEPTION, exception_code=code)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from firmware_bridge.poll_plan import Block, arranged, fences, plan
+from firmware_bridge.poll_plan import Block, plan
 from firmware_bridge.profile.scaling import Scaling
 from firmware_bridge.registers import (
     ORDERS,
@@ -134,17 +134,3 @@ def fewest(values: list[Block], longest: int, bridge: int, barriers: list[int]) 
             if whole <= longest and all(gap <= bridge for gap in gaps) and not crossed:
                 best[end] = min(best[end], best[start] + 1)
     return best[-1]
-
-
-def test_requests_of_equal_length_are_kept_apart_where_that_can_be() -> None:
-    def lengths(*counts: int) -> list[int]:
-        blocks = [Block(3, 100 * i, count) for i, count in enumerate(counts)]
-        order = arranged(blocks)
-        assert sorted(order) == sorted(blocks)
-        return [block.count for block in order]
-
-    assert fences([Block(3, 0, 2), Block(3, 10, 2)]) == 2
-    assert fences([Block(3, 0, 2)]) == 0
-    mixed = lengths(2, 2, 2, 12, 4)
-    assert sum(a == b for a, b in pairwise(mixed)) == 0
-    assert lengths(2, 2, 2) == [2, 2, 2]
