@@ -100,14 +100,15 @@ async def run_line(variant: Variant, folder: Path, seconds: float) -> dict[str, 
     """One line for ``seconds``; kept and scheduled polls of the healthy units."""
     name = write_profile(folder, planner=variant.planner)
     profile = load_profile(name)
-    values = {
-        "ac_power": 1000.0,
-        "frequency": 50.0,
-        **{f"dc_power_{n}": 130.0 for n in range(1, 9)},
-    }
+
+    def values() -> dict[str, float]:
+        watts = 1000.0 + time.monotonic() % 100.0 * 7.0  # no reading is like the last
+        inputs = {f"dc_power_{n}": watts / 8.0 for n in range(1, 9)}
+        return {"ac_power": watts, "frequency": 50.0, **inputs}
+
     healthy = [unit for unit in range(1, UNITS + 1) if unit not in variant.dead]
     server = ModbusServer(
-        {unit: MapDevice(profile, lambda: values) for unit in healthy},
+        {unit: MapDevice(profile, values) for unit in healthy},
         habits=Habits(line=LineModel(9600, 10, TURNAROUND_S)),
     )
     kept: Counter[str] = Counter()

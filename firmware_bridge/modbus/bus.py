@@ -42,7 +42,7 @@ _REOPEN_AFTER = 10
 """Silences in a row, of whichever units, after which a wire's port is opened anew: adapters and
 converters hang, too."""
 _MOST_REFUSALS = 3
-_PROOF = 20
+_PROOF = 5
 """Repeated answers that proved true after which a unit is trusted not to answer twice."""
 _MISTRUST = 500
 """So many more after bytes that nobody asked for."""
