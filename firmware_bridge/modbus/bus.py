@@ -201,23 +201,23 @@ class Bus:
             request = replace(request, transaction=self._transaction)
         self._last = (request, timeout_s)
         self.counters.requests += 1
-        in_step = False
+        in_step = refused = False
         try:
             data = await self._send_and_receive(request, timeout_s)
             in_step = True
         except DeviceError as error:
             self._count(error)
             # A refusal in due form is an answer, unless it may be the answer to an older request.
-            in_step = error.fault is Fault.EXCEPTION and not self._owed_by(request.unit)
+            refused = error.fault is Fault.EXCEPTION
             # A frame that must not be sent leaves the line as it was.
-            in_step = in_step or error.fault is None
+            in_step = error.fault is None or (refused and not self._owed_by(request.unit))
             self._note_silence(request.unit, error)
             raise
         finally:
             # Also on cancellation: whoever gave up waiting leaves a reply on its way.
             self._quiet_from = time.monotonic() + self._times.frame_gap_s
             if not in_step:
-                self._distrust(request, timeout_s)
+                self._distrust(request, timeout_s, is_noisy=not refused)
         self.counters.replies += 1
         self._heard.add(request.unit)
         self._silent.pop(request.unit, None)
@@ -339,13 +339,13 @@ class Bus:
             self._proved[request.unit] = -_MISTRUST
             self._expect(request.unit, request.count, its_timeout_s)
 
-    def _distrust(self, request: Exchangeable, timeout_s: float) -> None:
+    def _distrust(self, request: Exchangeable, timeout_s: float, *, is_noisy: bool) -> None:
         link = self.link
         if link.cuts_late_replies or not link.is_open or self._silent_line >= _REOPEN_AFTER:
             self._close_link()
             self._silent_line = 0
         if not link.cuts_late_replies:
-            if not self._is_doubtful(request.unit):
+            if is_noisy and not self._is_doubtful(request.unit):
                 # From a unit that has been silent for long no late reply need be waited for;
                 # should one come all the same, its unit and length betray it.
                 self._quiet_from = max(self._quiet_from, time.monotonic() + timeout_s)
