@@ -1,28 +1,24 @@
-"""Fuzz of the framings: a million mutated replies, and which of them are believed.
+"""Fuzz of the framings: which of a million mutated replies are believed, refused or waited for.
 
-A reply is right if it is, to the last byte, the one reply to its request. Everything else has to be
-refused or waited for. Modbus TCP has no checksum, so its data is left alone there; on RTU two
-replies of the same unit, function and length cannot be told apart by their bytes, which is the
-bus's matter (``_fuzz_live``).
+A reply is right if it is, to the last byte, the one reply to its request; then exactly its data has
+to come out. The beginning of a right reply has to be waited for. Everything else has to be refused
+or waited for. What a CRC cannot see is measured apart (:func:`fuzz_crc`).
 """
 
 from __future__ import annotations
 
 import random
-import struct
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pymodbus.framer import FramerRTU
-
+from benchmarks._fuzz_mutations import LANES, Case, flipped, make_case, mutate, pack_rtu
 from firmware_bridge.errors import DeviceError
-from firmware_bridge.goodwe.framing import Aa55RtuFraming
-from firmware_bridge.modbus.framing import Framing, RtuFraming, TcpFraming
+from firmware_bridge.modbus.framing import RtuFraming
 from firmware_bridge.modbus.request import ReadRequest
 
-_TCP_HEAD = 9  # bytes whose damage shows: header, function, byte count
+_STEP = 10_000
 
 
 @dataclass
@@ -30,179 +26,105 @@ class CodecResult:
     """What became of the cases."""
 
     cases: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     right_believed: int = 0
     right_refused: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    """Right replies, and beginnings of right replies, that were refused."""
     waiting: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     believed_wrong: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    """The first few that were believed wrongly or crashed, to be tried again by hand."""
     crashes: Counter[str] = field(default_factory=Counter)
 
 
-def rtu_frame(request: ReadRequest, data: bytes) -> bytes:
-    """The right RTU reply, packed without the code under test."""
-    body = struct.pack("BBB", request.unit, request.function, len(data)) + data
-    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
-
-
-def tcp_frame(request: ReadRequest, data: bytes) -> bytes:
-    """The right TCP reply."""
-    body = struct.pack("BBB", request.unit, request.function, len(data)) + data
-    return struct.pack(">HHH", request.transaction, 0, len(body)) + body
-
-
-def aa55_frame(request: ReadRequest, data: bytes) -> bytes:
-    """The right reply of a GoodWe dongle."""
-    return b"\xaa\x55" + rtu_frame(request, data)
-
-
-LANES: tuple[tuple[str, Framing[ReadRequest], Callable[[ReadRequest, bytes], bytes]], ...] = (
-    ("rtu", RtuFraming(9600), rtu_frame),
-    ("tcp", TcpFraming(), tcp_frame),
-    ("aa55-rtu", Aa55RtuFraming(), aa55_frame),
-)
-
-
-def random_request(chance: random.Random) -> ReadRequest:
-    """Any legal read, mostly of usual sizes."""
-    count = chance.choice((1, 2, 2, 10, 10, 50, 125, chance.randint(1, 125)))
-    return ReadRequest(
-        chance.randint(1, 247),
-        chance.choice((3, 4)),
-        chance.randint(0, 65_536 - count),
-        count,
-        chance.randint(1, 65_535),
-    )
-
-
-def other_request(request: ReadRequest, chance: random.Random, *, is_tcp: bool) -> ReadRequest:
-    """Another request whose reply differs by more than its data."""
-    while True:
-        other = random_request(chance)
-        same = (other.unit, other.function, other.count) == (
-            request.unit,
-            request.function,
-            request.count,
-        )
-        if not same or (is_tcp and other.transaction != request.transaction):
-            return other
-
-
-def mutate(
-    lane: str,
-    frame: Callable[[ReadRequest, bytes], bytes],
-    request: ReadRequest,
-    right: bytes,
-    chance: random.Random,
-) -> tuple[str, bytes]:
-    """A kind of damage, and the bytes that arrive."""
-    is_tcp = lane == "tcp"
-    kind = chance.choice(KINDS)
-    size = len(right)
-    if kind == "cut":
-        return kind, right[: chance.randrange(size)]
-    if kind == "other_reply":
-        other = other_request(request, chance, is_tcp=is_tcp)
-        return kind, frame(other, chance.randbytes(2 * other.count))
-    if kind == "other_before":
-        other = other_request(request, chance, is_tcp=is_tcp)
-        return kind, frame(other, chance.randbytes(2 * other.count)) + right
-    if kind == "twice":
-        return kind, right + right
-    if kind == "stray_before":
-        return kind, chance.randbytes(chance.randint(1, 12)) + right
-    if kind == "stray_after":
-        return kind, right + chance.randbytes(chance.randint(1, 12))
-    if kind == "wrong_count":
-        data = chance.randbytes(
-            2 * chance.choice([n for n in (1, 2, 9, 124) if n != request.count])
-        )
-        return kind, frame(request, data)
-    if kind == "few_bits":  # up to three: a CRC-16 of this kind misses none at these lengths
-        bits = chance.sample(range(8 * (_TCP_HEAD if is_tcp else size)), chance.randint(1, 3))
-        return kind, flipped(right, bits)
-    if kind == "burst":
-        start = chance.randrange(8 * ((_TCP_HEAD if is_tcp else size) - 2))
-        bits = [start, *(start + i for i in range(1, 15) if chance.random() < 0.5), start + 15]
-        return kind, flipped(right, bits)
-    if kind == "exception":
-        body = bytes((request.unit, request.function | 0x80, chance.choice((1, 2, 4, 6, 11))))
-        if is_tcp:
-            return kind, struct.pack(">HHH", request.transaction, 0, 3) + body
-        prefix = b"\xaa\x55" if lane.startswith("aa55") else b""
-        return kind, prefix + body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
-    return kind, chance.randbytes(chance.randint(1, 260))  # garbage
-
-
-KINDS = (
-    "cut", "other_reply", "other_before", "twice", "stray_before", "stray_after", "wrong_count",
-    "few_bits", "burst", "exception", "garbage",
-)  # fmt: skip
-
-
-def flipped(frame: bytes, bits: list[int]) -> bytes:
-    """``frame`` with these bits inverted."""
-    spoilt = bytearray(frame)
-    for bit in bits:
-        spoilt[bit // 8] ^= 0x80 >> bit % 8
-    return bytes(spoilt)
-
-
 def fuzz_codec(cases: int, seed: int, tick: Callable[[int], None]) -> CodecResult:
-    """Run ``cases`` over all framings; every tenth is the right reply, unchanged."""
+    """Run ``cases`` over all framings in turn; about every tenth is the right reply, unchanged."""
     chance, result = random.Random(seed), CodecResult()
     for number in range(cases):
-        lane, framing, frame = LANES[number % len(LANES)]
-        request = random_request(chance)
-        right = frame(request, chance.randbytes(2 * request.count))
-        kind, received = ("right", right)
-        if number % 10:
-            kind, received = mutate(lane, frame, request, right, chance)
-        _judge(result, framing, request, f"{lane} {kind}", received, is_right=received == right)
-        if number % 10_000 == 9_999:
-            tick(10_000)
+        case = make_case(LANES[number % len(LANES)], chance)
+        kind, received = ("right", case.right)
+        if chance.random() >= 0.1:
+            kind, received = mutate(case, chance)
+        _judge(result, case, kind, received)
+        if number % _STEP == _STEP - 1:
+            tick(_STEP)
+    tick(cases % _STEP)
     return result
 
 
-def _judge(
-    result: CodecResult,
-    framing: Framing[ReadRequest],
-    request: ReadRequest,
-    kind: str,
-    received: bytes,
-    *,
-    is_right: bool,
-) -> None:
+def _judge(result: CodecResult, case: Case, kind: str, received: bytes) -> None:
     result.cases += 1
+    result.kinds[kind] += 1
+    is_right = received == case.right
     try:
-        data = framing.check(request, received)
+        data = case.lane.framing.check(case.request, received)
     except DeviceError as error:
         result.refused[str(error.fault)] += 1
-        result.right_refused += is_right
+        result.right_refused += case.right.startswith(received)
         return
     except Exception as error:
-        result.crashes[f"{kind}: {type(error).__name__}"] += 1
+        result.crashes[f"{case.lane.name} {kind}: {type(error).__name__}"] += 1
+        _remember(result, case, kind, received)
         return
     if data is None:
         result.waiting += 1
         result.right_refused += is_right
-    elif is_right:
+    elif is_right and data == case.data:
         result.right_believed += 1
     else:
-        result.believed_wrong[kind] += 1
+        result.believed_wrong[f"{case.lane.name} {kind}"] += 1
+        _remember(result, case, kind, received)
 
 
-def fuzz_crc(cases: int, seed: int, tick: Callable[[int], None]) -> tuple[int, float]:
-    """Heavy damage that leaves unit, function and length alone: believed, and expected by CRC-16.
+def _remember(result: CodecResult, case: Case, kind: str, received: bytes) -> None:
+    if len(result.examples) < 10:
+        result.examples.append(f"{case.lane.name} {kind}: {case.request!r} <- {received.hex()}")
 
-    Data and checksum are both replaced by random bytes; one in 65,536 fits by chance.
+
+def fuzz_crc(
+    cases: int, seed: int, tick: Callable[[int], None]
+) -> dict[str, tuple[int, int, float]]:
+    """Heavy damage behind unit, function and length: cases, believed, and expected to be, by sort.
+
+    A CRC of 16 bits fits one in 65,536 damages by chance; these are the wrong data it lets through.
     """
-    chance, framing, believed = random.Random(seed), RtuFraming(9600), 0
+    chance, framing = random.Random(seed), RtuFraming(9600)
+    made: Counter[str] = Counter()
+    believed: Counter[str] = Counter()
     for number in range(cases):
-        count = chance.choice((2, 10, 50))
-        request = ReadRequest(1, 3, 0, count)
-        frame = bytes((1, 3, 2 * count)) + chance.randbytes(2 * count + 2)
-        with suppress(DeviceError):
-            believed += framing.check(request, frame) is not None
-        if number % 10_000 == 9_999:
-            tick(10_000)
-    return believed, cases / 65_536
+        request = ReadRequest(1, 3, 0, chance.choice((2, 10, 50)))
+        right = pack_rtu(request, chance.randbytes(2 * request.count))
+        sort, damage = _HEAVY[number % len(_HEAVY)]
+        frame = damage(right, chance)
+        if frame != right:
+            made[sort] += 1
+            with suppress(DeviceError):
+                believed[sort] += framing.check(request, frame) is not None
+        if number % _STEP == _STEP - 1:
+            tick(_STEP)
+    tick(cases % _STEP)
+    return {sort: (made[sort], believed[sort], made[sort] / 65_536) for sort, _ in _HEAVY}
+
+
+def _replaced(right: bytes, chance: random.Random) -> bytes:
+    return right[:3] + chance.randbytes(len(right) - 3)
+
+
+def _many_bits(right: bytes, chance: random.Random) -> bytes:
+    """4 to 33: odd and even numbers are as frequent (this CRC sees every odd one)."""
+    return flipped(right, chance.sample(range(24, 8 * len(right)), chance.randint(4, 33)))
+
+
+def _shifted(right: bytes, chance: random.Random) -> bytes:
+    """A byte lost at one place, another one come in further back."""
+    lost, gained = sorted(chance.sample(range(3, len(right)), 2))
+    moved = right[lost + 1 : gained + 1]
+    return right[:lost] + moved + chance.randbytes(1) + right[gained + 1 :]
+
+
+_HEAVY: tuple[tuple[str, Callable[[bytes, random.Random], bytes]], ...] = (
+    ("replaced", _replaced),
+    ("many_bits", _many_bits),
+    ("shifted", _shifted),
+)

@@ -11,9 +11,10 @@ reply's fields; this file sees to the reply whose fields all match, and which is
   for a reply of such a length, it makes a *fence* read of a length that cannot come: units answer
   in order, so once the fence's reply is here, the older ones are past. What arrives in its stead
   has the wrong length and is refused. After 100 timeouts a reply counts as lost.
-- Some devices answer twice. A copy can only be that of the unit's last answer, and then it is the
-  same to the last bit: after a reply that is, the unit is fenced and asked again. Values that do
-  not change cost that, too, until the unit has often enough proved to answer once.
+- Some devices answer twice. A copy can only be that of the unit's last answer (data or refusal),
+  and then it is the same to the last bit: after a reply that is, the unit is fenced and asked
+  again. Values that do not change cost that, too, until the unit has often enough proved to answer
+  once; from then on it is trusted as far as the same question goes.
 
 The task whose turn it is owns the link: nobody else sends, and every wait of it has a deadline.
 Who is asked again, when, and how often is the caller's matter (retries, back-off, ``health``).
@@ -121,7 +122,8 @@ class Bus:
         self._silent: dict[int, int] = {}  # silences in a row, by unit
         self._silent_line = 0
         self._owed: dict[int, dict[int, float]] = {}  # until when, by unit and length in registers
-        self._last_data: dict[int, bytes] = {}  # of the last reply believed, by unit
+        # What each unit was asked last that was answered, and its data or exception code.
+        self._last_answer: dict[int, tuple[Exchangeable, bytes | int]] = {}
         self._proved: Counter[int] = Counter()  # repeated answers that proved true, by unit
         self._last: tuple[Exchangeable, float] | None = None  # asked last, and its timeout
         self._looked = (time.monotonic(), 0.0)  # when utilisation was asked for last
@@ -183,16 +185,53 @@ class Bus:
         """An exchange where the answer to another request may arrive in place of the right one."""
         if request.count in self._owed_by(request.unit):
             await self._fence(request, timeout_s)
-        last = self._last_data.get(request.unit)
-        data = await self._exchange(request, timeout_s)
-        if data != last or self._proved[request.unit] >= _PROOF:
+        asked, last = self._last_answer.get(request.unit, (None, None))
+        data = await self._exchange_or_prove(request, timeout_s)
+        if data != last:
+            return data
+        # Trust goes as far as the same question: its copy is at worst a little old.
+        is_same = isinstance(asked, ReadRequest) and (asked.function, asked.address) == (
+            request.function,
+            request.address,
+        )
+        if is_same and self._proved[request.unit] >= _PROOF:
             return data
         # A copy, or unchanged. Behind a fence only a fresh answer can come.
         self._expect(request.unit, request.count, timeout_s)
         await self._fence(request, timeout_s)
-        data = await self._exchange(request, timeout_s)
+        data = await self._exchange_or_prove(request, timeout_s)
         self._proved[request.unit] += 1
         return data
+
+    async def _exchange_or_prove(self, request: ReadRequest, timeout_s: float) -> bytes:
+        """An exchange whose refusal, too, is believed only if it is no other's."""
+        before = self._last_answer.get(request.unit, (None, None))[1]
+        owed = bool(self._owed_by(request.unit))
+        try:
+            return await self._exchange(request, timeout_s)
+        except DeviceError as error:
+            if error.fault is Fault.EXCEPTION and (owed or before == error.exception_code):
+                await self._prove_refusal(request, timeout_s, error)
+            raise
+
+    async def _prove_refusal(
+        self, request: ReadRequest, timeout_s: float, refusal: DeviceError
+    ) -> None:
+        """Returns if ``refusal`` is the answer to ``request`` and no other's; raises otherwise."""
+        only_a_copy = set(self._owed_by(request.unit)) <= {request.count}
+        strays = self.counters.faults[Fault.STRAY]  # the true answer, if it comes before the fence
+        self._expect(request.unit, request.count, timeout_s)
+        try:
+            proved = await self._fence(request, timeout_s) or only_a_copy
+            if proved and self.counters.faults[Fault.STRAY] == strays:
+                return
+        except DeviceError:
+            pass
+        raise TransientDeviceError(
+            f"{refusal.reason}; perhaps in answer to an older request",
+            fault=Fault.EXCEPTION,
+            exception_code=refusal.exception_code,
+        ) from refusal
 
     async def _exchange(self, request: Any, timeout_s: float) -> bytes:
         await self._make_ready(timeout_s)
@@ -207,10 +246,14 @@ class Bus:
             in_step = True
         except DeviceError as error:
             self._count(error)
-            # A refusal in due form is an answer, unless it may be the answer to an older request.
+            # A refusal in due form is an answer, unless it may be the answer to an older request
+            # or a copy of the last one.
             refused = error.fault is Fault.EXCEPTION
+            doubtful = self._owed_by(request.unit) or self._is_last_refusal(request.unit, error)
             # A frame that must not be sent leaves the line as it was.
-            in_step = error.fault is None or (refused and not self._owed_by(request.unit))
+            in_step = error.fault is None or (refused and not doubtful)
+            if error.exception_code is not None and not self.link.cuts_late_replies:
+                self._last_answer[request.unit] = request, error.exception_code
             self._note_silence(request.unit, error)
             raise
         finally:
@@ -225,8 +268,12 @@ class Bus:
         if not self.link.cuts_late_replies:
             # Units answer in order: nothing older can follow this reply, only a copy of itself.
             self._owed.pop(request.unit, None)
-            self._last_data[request.unit] = data
+            self._last_answer[request.unit] = request, data
         return data
+
+    def _is_last_refusal(self, unit: int, error: DeviceError) -> bool:
+        last = self._last_answer.get(unit, (None, None))[1]
+        return isinstance(last, int) and last == error.exception_code
 
     async def _send_and_receive(self, request: Any, timeout_s: float) -> bytes:
         received = b""
@@ -373,17 +420,22 @@ class Bus:
             del owed[length]
         return owed
 
-    async def _fence(self, request: ReadRequest, timeout_s: float) -> None:
-        """Read a length that cannot come otherwise; returns once the unit is back in step."""
+    async def _fence(self, request: ReadRequest, timeout_s: float) -> bool:
+        """Read a length that cannot come otherwise; returns once the unit is back in step.
+
+        True if the fence got its data. A refusal has no length: after as many as there are older
+        requests, and one more, those are past, but refusals of the fences may still come.
+        """
         owed = self._owed_by(request.unit)
+        _, last = self._last_answer.get(request.unit, (None, None))
         # Even lengths first: meters with 32-bit values refuse to give half of one.
         lengths = (*range(2, MAX_REGISTERS, 2), *range(1, MAX_REGISTERS, 2))
-        taken = {*owed, request.count}
+        # Not that of the last answer either: a copy of it may come.
+        taken = {*owed, request.count, len(last) // 2 if isinstance(last, bytes) else 0}
         count = next((length for length in lengths if length not in taken), MAX_REGISTERS)
         fence = replace(request, count=count, address=min(request.address, 65_536 - count))
-        # A refusal may itself be the late answer to an older request; one more of them than there
-        # are older requests cannot be.
-        most = min(len(owed), _MOST_REFUSALS)
+        refusals_to_come = len(owed) + (1 if isinstance(last, int) else 0)
+        most = min(refusals_to_come, _MOST_REFUSALS)
         for refusals in range(most + 1):
             self.counters.fences += 1
             try:
@@ -399,9 +451,11 @@ class Bus:
                     ) from error
                 if refusals == most or not self._owed_by(request.unit):
                     self._owed.pop(request.unit, None)
-                    return
+                    self._expect(request.unit, count, timeout_s)
+                    return False
             else:
-                return
+                return True
+        raise AssertionError("the loop ends by itself")
 
     def _count_stray(self, stray: bytes) -> None:
         self.recorder.received(stray)

@@ -25,7 +25,13 @@ from firmware_bridge.modbus.bus import Bus, LinkTimes
 from firmware_bridge.modbus.framing import RtuFraming, TcpFraming
 from firmware_bridge.modbus.links import SerialLink, TcpLink
 from firmware_bridge.recorded import replies_of
-from firmware_bridge.simulator import FaultKind, Habits, ModbusServer, open_pty_pair
+from firmware_bridge.simulator import (
+    FaultKind,
+    Habits,
+    LineModel,
+    ModbusServer,
+    open_pty_pair,
+)
 from tests.device_lines import LINES, PATIENT_S, TIMEOUT_S, TellingDevice, serial_line, tcp_line
 
 ONE, TWO = TellingDevice(1), TellingDevice(2)
@@ -638,5 +644,53 @@ def test_every_frame_is_in_the_flight_recording() -> None:
             replies = replies_of(recording)
             assert [one.data for one in replies.blocks] == [ONE.truth(3, 0, 2)]
             assert "unit 2" in replies.refused[0].reason
+
+    asyncio.run(scenario())
+
+
+SLOW = Habits(line=LineModel(115_200, 10, 0.003))
+"""Without it the answers to two requests would arrive as one piece, and be refused for that."""
+
+
+def test_a_copied_refusal_is_not_the_answer_to_the_next_request() -> None:
+    async def scenario() -> None:
+        async with serial_line({1: ONE}) as (bus, server):
+            server.habits = SLOW
+            with pytest.raises(PermanentDeviceError):
+                await bus.read(1, 3, 9_999, 10, timeout_s=PATIENT_S)
+            server.faults.plan(FaultKind.SWAPPED, delay_s=0.03)  # the refusal again, then the data
+            with pytest.raises(TransientDeviceError):  # and not refused for good
+                await read(bus, ONE, 100, timeout_s=TIMEOUT_S)
+            for address in (200, 300, 400):
+                with contextlib.suppress(TransientDeviceError):
+                    await read(bus, ONE, address, timeout_s=TIMEOUT_S)
+
+    asyncio.run(scenario())
+
+
+def test_a_copied_fence_is_not_taken_for_the_next_fence() -> None:
+    async def scenario() -> None:
+        async with serial_line({1: ONE}) as (bus, server):
+            server.habits = SLOW
+            await read(bus, ONE, 0)
+            server.faults.plan(FaultKind.SILENT)
+            server.faults.plan(FaultKind.TWICE, delay_s=2.5 * TIMEOUT_S)  # the fence of the next
+            for address in (100, 200, 300, 400):
+                with contextlib.suppress(TransientDeviceError):
+                    await read(bus, ONE, address, timeout_s=TIMEOUT_S)
+
+    asyncio.run(scenario())
+
+
+def test_a_trusted_unit_that_answers_twice_does_not_answer_another_question() -> None:
+    async def scenario() -> None:
+        async with serial_line({1: ONE}) as (bus, server):
+            server.habits = SLOW
+            for _ in range(30):
+                await read(bus, ONE, 100)
+            server.faults.plan(FaultKind.TWICE, delay_s=0.02)
+            await read(bus, ONE, 100)
+            with contextlib.suppress(TransientDeviceError):
+                await read(bus, ONE, 200, timeout_s=TIMEOUT_S)
 
     asyncio.run(scenario())
