@@ -32,21 +32,15 @@ from ..errors import DeviceError, Fault, PermanentDeviceError, TransientDeviceEr
 from ..flight import FlightRecorder
 from .framing import Framing
 from .links import ByteLink
-from .request import MAX_REGISTERS, ReadRequest, WriteRequest
+from .memory import WireMemory
+from .request import ReadRequest, WriteRequest
 from .turns import Turns
 
-_LATEST_REPLY = 100
-"""After so many timeouts a reply that has not come is taken to be lost."""
 _DOUBTFUL_AFTER = 2
 """Silences in a row after which a unit is not expected to answer; one, if it never has."""
 _REOPEN_AFTER = 10
 """Silences in a row, of whichever units, after which a wire's port is opened anew: adapters and
 converters hang, too."""
-_MOST_REFUSALS = 3
-_PROOF = 5
-"""Repeated answers that proved true after which a unit is trusted not to answer twice."""
-_MISTRUST = 500
-"""So many more after bytes that nobody asked for."""
 
 
 class Exchangeable(Protocol):
@@ -121,10 +115,7 @@ class Bus:
         self._heard: set[int] = set()  # units that have ever answered
         self._silent: dict[int, int] = {}  # silences in a row, by unit
         self._silent_line = 0
-        self._owed: dict[int, dict[int, float]] = {}  # until when, by unit and length in registers
-        # What each unit was asked last that was answered, and its data or exception code.
-        self._last_answer: dict[int, tuple[Exchangeable, bytes | int]] = {}
-        self._proved: Counter[int] = Counter()  # repeated answers that proved true, by unit
+        self._memory = WireMemory()
         self._last: tuple[Exchangeable, float] | None = None  # asked last, and its timeout
         self._looked = (time.monotonic(), 0.0)  # when utilisation was asked for last
 
@@ -183,30 +174,24 @@ class Bus:
 
     async def _exchange_on_wire(self, request: ReadRequest, timeout_s: float) -> bytes:
         """An exchange where the answer to another request may arrive in place of the right one."""
-        if request.count in self._owed_by(request.unit):
+        memory, unit = self._memory, request.unit
+        if request.count in memory.owed_by(unit):
             await self._fence(request, timeout_s)
-        asked, last = self._last_answer.get(request.unit, (None, None))
+        asked, last = memory.last_of(unit)
         data = await self._exchange_or_prove(request, timeout_s)
-        if data != last:
-            return data
-        # Trust goes as far as the same question: its copy is at worst a little old.
-        is_same = isinstance(asked, ReadRequest) and (asked.function, asked.address) == (
-            request.function,
-            request.address,
-        )
-        if is_same and self._proved[request.unit] >= _PROOF:
+        if data != last or memory.is_trusted_with(request, asked):
             return data
         # A copy, or unchanged. Behind a fence only a fresh answer can come.
-        self._expect(request.unit, request.count, timeout_s)
+        memory.expect(unit, request.count, timeout_s)
         await self._fence(request, timeout_s)
         data = await self._exchange_or_prove(request, timeout_s)
-        self._proved[request.unit] += 1
+        memory.proved(unit)
         return data
 
     async def _exchange_or_prove(self, request: ReadRequest, timeout_s: float) -> bytes:
         """An exchange whose refusal, too, is believed only if it is no other's."""
-        before = self._last_answer.get(request.unit, (None, None))[1]
-        owed = bool(self._owed_by(request.unit))
+        _, before = self._memory.last_of(request.unit)
+        owed = bool(self._memory.owed_by(request.unit))
         try:
             return await self._exchange(request, timeout_s)
         except DeviceError as error:
@@ -218,9 +203,9 @@ class Bus:
         self, request: ReadRequest, timeout_s: float, refusal: DeviceError
     ) -> None:
         """Returns if ``refusal`` is the answer to ``request`` and no other's; raises otherwise."""
-        only_a_copy = set(self._owed_by(request.unit)) <= {request.count}
+        only_a_copy = set(self._memory.owed_by(request.unit)) <= {request.count}
         strays = self.counters.faults[Fault.STRAY]  # the true answer, if it comes before the fence
-        self._expect(request.unit, request.count, timeout_s)
+        self._memory.expect(request.unit, request.count, timeout_s)
         try:
             proved = await self._fence(request, timeout_s) or only_a_copy
             if proved and self.counters.faults[Fault.STRAY] == strays:
@@ -249,11 +234,14 @@ class Bus:
             # A refusal in due form is an answer, unless it may be the answer to an older request
             # or a copy of the last one.
             refused = error.fault is Fault.EXCEPTION
-            doubtful = self._owed_by(request.unit) or self._is_last_refusal(request.unit, error)
+            memory, code = self._memory, error.exception_code
+            doubtful = bool(memory.owed_by(request.unit)) or memory.is_repeated_refusal(
+                request.unit, code
+            )
             # A frame that must not be sent leaves the line as it was.
             in_step = error.fault is None or (refused and not doubtful)
-            if error.exception_code is not None and not self.link.cuts_late_replies:
-                self._last_answer[request.unit] = request, error.exception_code
+            if code is not None and not self.link.cuts_late_replies:
+                memory.refused(request.unit, request, code)
             self._note_silence(request.unit, error)
             raise
         finally:
@@ -266,14 +254,8 @@ class Bus:
         self._silent.pop(request.unit, None)
         self._silent_line = 0
         if not self.link.cuts_late_replies:
-            # Units answer in order: nothing older can follow this reply, only a copy of itself.
-            self._owed.pop(request.unit, None)
-            self._last_answer[request.unit] = request, data
+            self._memory.answered(request, data)
         return data
-
-    def _is_last_refusal(self, unit: int, error: DeviceError) -> bool:
-        last = self._last_answer.get(unit, (None, None))[1]
-        return isinstance(last, int) and last == error.exception_code
 
     async def _send_and_receive(self, request: Any, timeout_s: float) -> bytes:
         received = b""
@@ -383,8 +365,8 @@ class Bus:
         self._expect_copy_of(stray, timeout_s)
         if self._last is not None:
             request, its_timeout_s = self._last
-            self._proved[request.unit] = -_MISTRUST
-            self._expect(request.unit, request.count, its_timeout_s)
+            self._memory.mistrust(request.unit)
+            self._memory.expect(request.unit, request.count, its_timeout_s)
 
     def _distrust(self, request: Exchangeable, timeout_s: float, *, is_noisy: bool) -> None:
         link = self.link
@@ -396,29 +378,13 @@ class Bus:
                 # From a unit that has been silent for long no late reply need be waited for;
                 # should one come all the same, its unit and length betray it.
                 self._quiet_from = max(self._quiet_from, time.monotonic() + timeout_s)
-            self._expect(request.unit, request.count, timeout_s)
-
-    def _expect(self, unit: int, count: int, timeout_s: float) -> None:
-        """A reply of ``count`` registers may yet come from ``unit``."""
-        if not self.link.cuts_late_replies:
-            until = time.monotonic() + _LATEST_REPLY * timeout_s
-            self._owed.setdefault(unit, {})[count] = until
+            self._memory.expect(request.unit, request.count, timeout_s)
 
     def _expect_copy_of(self, refused: bytes, timeout_s: float) -> None:
         """What came and was not believed may come again, whatever its length."""
         head = self.framing.peek(refused)
         if head is not None:
-            self._expect(*head, timeout_s)
-
-    def _owed_by(self, unit: int) -> dict[int, float]:
-        """Lengths of the replies that may yet come from ``unit``."""
-        owed = self._owed.get(unit)
-        if not owed:
-            return {}
-        now = time.monotonic()
-        for length in [length for length, until in owed.items() if until <= now]:
-            del owed[length]
-        return owed
+            self._memory.expect(*head, timeout_s)
 
     async def _fence(self, request: ReadRequest, timeout_s: float) -> bool:
         """Read a length that cannot come otherwise; returns once the unit is back in step.
@@ -426,16 +392,10 @@ class Bus:
         True if the fence got its data. A refusal has no length: after as many as there are older
         requests, and one more, those are past, but refusals of the fences may still come.
         """
-        owed = self._owed_by(request.unit)
-        _, last = self._last_answer.get(request.unit, (None, None))
-        # Even lengths first: meters with 32-bit values refuse to give half of one.
-        lengths = (*range(2, MAX_REGISTERS, 2), *range(1, MAX_REGISTERS, 2))
-        # Not that of the last answer either: a copy of it may come.
-        taken = {*owed, request.count, len(last) // 2 if isinstance(last, bytes) else 0}
-        count = next((length for length in lengths if length not in taken), MAX_REGISTERS)
+        memory = self._memory
+        count = memory.fence_length(request)
         fence = replace(request, count=count, address=min(request.address, 65_536 - count))
-        refusals_to_come = len(owed) + (1 if isinstance(last, int) else 0)
-        most = min(refusals_to_come, _MOST_REFUSALS)
+        most = memory.refusals_to_come(request.unit)
         for refusals in range(most + 1):
             self.counters.fences += 1
             try:
@@ -449,9 +409,9 @@ class Bus:
                         fault=error.fault,
                         exception_code=error.exception_code,
                     ) from error
-                if refusals == most or not self._owed_by(request.unit):
-                    self._owed.pop(request.unit, None)
-                    self._expect(request.unit, count, timeout_s)
+                if refusals == most or not memory.owed_by(request.unit):
+                    memory.forget_owed(request.unit)
+                    memory.expect(request.unit, count, timeout_s)
                     return False
             else:
                 return True
