@@ -133,7 +133,12 @@ async def _identify(buses: Buses, settings: DeviceSettings, now: Instant) -> lis
     for name in _profiles_for(settings.protocol):
         profile = load_profile(name)
         for order in _orders_to_try(profile):
-            candidate = await _try(buses, settings, profile, order, now)
+            try:
+                candidate = await _try(buses, settings, profile, order, now)
+            except DeviceError as error:
+                if error.fault is not None:
+                    break  # not answered: what was not said has no word order
+                continue
             if candidate is not None:
                 candidates.append(candidate)
                 break
@@ -175,7 +180,11 @@ async def _try(
     order: str | None,
     now: Instant,
 ) -> Candidate | None:
-    """``profile`` as a candidate, or None if the device is none or does not say."""
+    """``profile`` as a candidate, or None if too little of what it reads makes sense.
+
+    Raises:
+        DeviceError: The device is none (no fault), or does not say (with the fault).
+    """
     link = profile.file.link
     chosen = replace(
         settings,
@@ -183,16 +192,18 @@ async def _try(
         word_order=order,
         timeout_s=settings.timeout_s or min(link.timeout_s or 1.0, 3.0),
     )
+    bus = buses.find(resolve(settings))
+    times = bus.times if bus is not None else None
     driver: Driver | None = None
     try:
         driver = open_driver(chosen, buses)
         identity = await driver.identify()
         decoded = await driver.read(now)
-    except DeviceError:
-        return None
     finally:
         if driver is not None:
             await driver.close()
+        if bus is not None and times is not None:
+            bus.relax(times)  # the pauses of one profile do not slow the trying of the next
     share = _good_share(decoded)
     if share < _LEAST_GOOD:
         return None

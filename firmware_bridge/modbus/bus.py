@@ -135,6 +135,15 @@ class Bus:
         )
         self._control = self._control and control
 
+    @property
+    def times(self) -> LinkTimes:
+        """How the line is treated now: what every device on it can bear."""
+        return self._times
+
+    def relax(self, times: LinkTimes) -> None:
+        """Back to ``times``: a device that asked for longer ones was tried, and is not there."""
+        self._times = times
+
     async def read(
         self, unit: int, function: int, address: int, count: int, *, timeout_s: float
     ) -> bytes:
