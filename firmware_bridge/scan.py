@@ -164,11 +164,14 @@ def _has_code(profile: Profile) -> bool:
 
 
 def _orders_to_try(profile: Profile) -> Sequence[str | None]:
-    """The profile's own order first; the others where a number could be sent in another."""
+    """The profile's own order first; the others where the number that tells could be in another."""
     if not profile.has_registers or _has_code(profile) or profile.file.is_bytewise:
         return (None,)
-    own = {register.order for register in profile.file.registers if register.type[-2:] == "32"}
-    if len(own) != 1:
+    wide = [register for register in profile.file.registers if register.type[-2:] == "32"]
+    own = {register.order for register in wide}
+    identity = profile.file.identity
+    assert identity is not None
+    if len(own) != 1 or not any(register.quantity == identity.quantity for register in wide):
         return (None,)
     return (None, *(order for order in ORDERS if order not in own))
 
