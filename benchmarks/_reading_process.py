@@ -12,8 +12,8 @@ import json
 import signal
 from pathlib import Path
 
-from edge_agent.acquisition import DevicePoller
-from edge_agent.journal import Journal, JournalSettings
+from edge_agent.devices.acquisition import DevicePoller
+from edge_agent.journal.journal import Journal, JournalSettings
 from edge_agent.supervision import Progress
 from firmware_bridge import Buses, DeviceSettings, open_driver
 from models.contract.clock import SystemClock

@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from edge_agent.acquisition import DevicePoller
+from edge_agent.devices.acquisition import DevicePoller
 from edge_agent.supervision import Progress as LoopProgress
 from firmware_bridge import Buses, DeviceSettings, open_driver
 from firmware_bridge.airtime import exchange_s

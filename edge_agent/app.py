@@ -39,22 +39,22 @@ from models.features.solar_geometry import solar_position
 from models.features.spec import current_spec
 from models.runtimes.elf import current_cpu
 
-from .acquisition import LONGEST_PAUSE_S, LONGEST_POLL_S, DevicePoller
-from .bundle_source import RetainedSource
-from .devices import check_lines
+from .devices.acquisition import LONGEST_PAUSE_S, LONGEST_POLL_S, DevicePoller
+from .devices.flight_files import FlightFiles
+from .devices.tables import check_lines
 from .errors import TransportUnavailable
-from .flight_files import FlightFiles
-from .forecasting import ForecastEngine, NoBundle
-from .interval_keeper import IntervalKeeper
-from .interval_store import IntervalStore
-from .journal import Journal
+from .forecasting.engine import ForecastEngine, NoBundle
+from .forecasting.interval_keeper import IntervalKeeper
+from .forecasting.interval_store import IntervalStore
+from .journal.journal import Journal
 from .pacing import wait_for_turn
 from .settings import EdgeSettings
-from .state_store import StateDatabase, StateStore
-from .status_file import StatusFile
+from .status.status_file import StatusFile
+from .storage.state_store import StateDatabase, StateStore
 from .supervision import Progress, Watchdog, notify_systemd
-from .updater import Updater, UpdateResult
-from .uplink import Uplink
+from .updating.bundle_source import RetainedSource
+from .updating.updater import Updater, UpdateResult
+from .uplink.uplink import Uplink
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -16,12 +16,12 @@ from rich.live import Live
 from firmware_bridge import DeviceError
 from models.contract.errors import ContractError, SettingsError
 
-from .device_commands import register as register_device_commands
+from .devices.commands import register as register_device_commands
 from .errors import EdgeError
 from .logs import set_up_log
 from .settings import read_settings
-from .status_file import read_snapshot
-from .status_view import status_view
+from .status.status_file import read_snapshot
+from .status.status_view import status_view
 
 app = typer.Typer(
     name="solar-edge",

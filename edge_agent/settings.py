@@ -13,12 +13,12 @@ from models.contract.topics import check_identifier
 from models.features.intervals import Role
 from models.features.site import Site
 
-from .devices import DeviceTable
-from .journal import JournalSettings
-from .mqtt_client import MqttSettings
-from .reconnect import ReconnectSettings
-from .update_settings import UpdateSettings
-from .uplink import UplinkSettings
+from .devices.tables import DeviceTable
+from .journal.journal import JournalSettings
+from .updating.update_settings import UpdateSettings
+from .uplink.mqtt_client import MqttSettings
+from .uplink.reconnect import ReconnectSettings
+from .uplink.uplink import UplinkSettings
 
 
 @dataclass(frozen=True)

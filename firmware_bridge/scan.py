@@ -5,7 +5,8 @@ told by its type code or by a value that must make sense (grid frequency), in wh
 that gives sense. What fits is read once, and the best candidate is the one of whose values most are
 good. Guesses are shown as such: a float meter's family shares its map.
 
-Leaves to others: how a finding is shown (``edge_agent.scan_report``), and what becomes of it.
+Leaves to others: how a finding is shown (``edge_agent.devices.scan_report``), and what becomes
+of it.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ import pytest
 from central.release.keys import KeyDirectory
 from central.release.release import ReleaseReport, release_bundle
 from central.release.repository import Repository
-from edge_agent.bundle_source import BundleSource, DirectorySource
-from edge_agent.selftest import SelfTestReport
-from edge_agent.update_settings import UpdateSettings
-from edge_agent.updater import Updater
+from edge_agent.updating.bundle_source import BundleSource, DirectorySource
+from edge_agent.updating.selftest import SelfTestReport
+from edge_agent.updating.update_settings import UpdateSettings
+from edge_agent.updating.updater import Updater
 from tests.bundles import CPU, SPEC, VERSION, Bundles
 
 

@@ -6,7 +6,8 @@ nothing, so its power counts as 0. Suspect, curtailed, clipped and missing sampl
 not used. The agent feeds :class:`IntervalBuilder` record by record, the centre's batch work calls
 :func:`intervals_from_samples`; a test proves that they agree, whatever the order of arrival.
 
-It leaves to others: where intervals are kept (``edge_agent.interval_store``, the centre's store).
+It leaves to others: where intervals are kept (``edge_agent.forecasting.interval_store``, the
+centre's store).
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ from central.release.keys import KeyDirectory
 from central.release.repository import Repository
 from edge_agent.app import Agent
 from edge_agent.errors import StorageError
-from edge_agent.journal_reader import JournalReader
+from edge_agent.journal.reader import JournalReader
 from edge_agent.settings import read_settings
-from edge_agent.status_file import read_snapshot
+from edge_agent.status.status_file import read_snapshot
 from firmware_bridge.simulator import open_pty_pair
 from models.contract.clock import Anchor
 from models.contract.messages import Kind

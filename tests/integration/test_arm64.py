@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.selftest import SelfTestFailed, run_selftest
+from edge_agent.updating.selftest import SelfTestFailed, run_selftest
 from models.bundle.archive import read_manifest, write_manifest
 from models.contract.forecast import LEVELS
 from models.runtimes.elf import current_cpu
@@ -63,7 +63,7 @@ def test_bundle_gives_its_golden_outputs_on_arm64(
     box: Arm64Debian, candidate_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = read_manifest(candidate_bundle)
-    done = box.python("-m", "edge_agent.selftest", BUNDLE, THERE, *LIMITS)
+    done = box.python("-m", "edge_agent.updating.selftest", BUNDLE, THERE, *LIMITS)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     answer = json.loads(done.stdout.splitlines()[-1])
     here = run_selftest(candidate_bundle, HERE, 60.0, 1536)
@@ -94,7 +94,7 @@ def watch(event, arguments):
     if event == "ctypes.dlopen" and arguments[0]:
         handed_to_loader.append(arguments[0])
 sys.addaudithook(watch)
-from edge_agent.selftest import main
+from edge_agent.updating.selftest import main
 for cpu in sys.argv[4:]:
     handed_to_loader.clear()
     main([sys.argv[1], cpu, *sys.argv[2:4]])

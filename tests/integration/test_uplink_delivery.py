@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from central.broker import Broker, BrokerSettings
-from edge_agent.journal import Journal
-from edge_agent.journal_reader import JournalReader
-from edge_agent.uplink import UplinkSettings
+from edge_agent.journal.journal import Journal
+from edge_agent.journal.reader import JournalReader
+from edge_agent.uplink.uplink import UplinkSettings
 from models.contract.clock import SystemClock
 from models.contract.messages import Kind
 from tests.environments import ROOT

@@ -15,7 +15,7 @@ import pytest
 
 from central.broker import Broker, find_mosquitto
 from edge_agent.errors import TransportUnavailable
-from edge_agent.mqtt_client import MqttSettings
+from edge_agent.uplink.mqtt_client import MqttSettings
 from models.contract.messages import Kind
 from tests.integration.uplink_agent import AGENT, T0, running, until
 from tests.integration.uplink_centre import Centre, wait_for

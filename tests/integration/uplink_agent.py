@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.journal import Journal, JournalSettings
-from edge_agent.mqtt_client import MqttSettings
-from edge_agent.reconnect import ReconnectSettings
-from edge_agent.uplink import Uplink, UplinkSettings
+from edge_agent.journal.journal import Journal, JournalSettings
+from edge_agent.uplink.mqtt_client import MqttSettings
+from edge_agent.uplink.reconnect import ReconnectSettings
+from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from models.contract.clock import SystemClock
 from models.contract.messages import Kind, Status
 from models.contract.payload import record_to_json

@@ -20,7 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from central.broker import Broker
-from edge_agent.journal_reader import JournalReader
+from edge_agent.journal.reader import JournalReader
 from models.contract import topics
 from models.contract.messages import Ack, EntryKey, Kind, Rewind, Status, Void, to_ranges
 from models.contract.payload import (

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.seq_ranges import SeqRanges
+from edge_agent.journal.seq_ranges import SeqRanges
 
 pairs = st.tuples(st.integers(1, 40), st.integers(1, 40))
 steps = st.lists(st.tuples(st.booleans(), pairs), max_size=30)

@@ -14,7 +14,7 @@ from pathlib import Path
 import edge_agent
 from edge_agent.app import Agent
 from edge_agent.settings import EdgeSettings, read_settings
-from edge_agent.status_file import NoStatus, read_snapshot
+from edge_agent.status.status_file import NoStatus, read_snapshot
 
 DEADLINE_S = 90.0
 

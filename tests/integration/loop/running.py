@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from central.broker import Broker
 from deploy.demo.processes import Processes
 from deploy.demo.scenario import SITE, Place, Ports, cut_history, set_clock, write_settings
-from edge_agent.journal_reader import JournalReader
+from edge_agent.journal.reader import JournalReader
 from models.contract.clock import ScaledClock
 from models.contract.timestamps import Instant
 

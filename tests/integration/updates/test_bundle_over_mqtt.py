@@ -17,12 +17,12 @@ from central.broker import Broker
 from central.messaging import Messaging
 from central.release.publish import publish_repository
 from central.settings import MqttSettings as CentreMqtt
-from edge_agent.bundle_source import ANNOUNCEMENT, RetainedSource
-from edge_agent.mqtt_client import LastWill, MqttSettings
-from edge_agent.mqtt_session import MqttSession
-from edge_agent.reconnect import ReconnectSettings
-from edge_agent.state_store import StateDatabase, StateStore
-from edge_agent.updater import UpdateResult
+from edge_agent.storage.state_store import StateDatabase, StateStore
+from edge_agent.updating.bundle_source import ANNOUNCEMENT, RetainedSource
+from edge_agent.updating.updater import UpdateResult
+from edge_agent.uplink.mqtt_client import LastWill, MqttSettings
+from edge_agent.uplink.mqtt_session import MqttSession
+from edge_agent.uplink.reconnect import ReconnectSettings
 from models.bundle.pieces import PIECE_BYTES
 from models.contract.clock import SystemClock
 from tests.releases import Boxes, Centre, settle

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.timeout(600)  # may have to download the environment
 _PROGRAM = """
 import json, sys
 from pathlib import Path
-from edge_agent.bundle_source import DirectorySource
-from edge_agent.update_settings import UpdateSettings
-from edge_agent.updater import Updater
+from edge_agent.updating.bundle_source import DirectorySource
+from edge_agent.updating.update_settings import UpdateSettings
+from edge_agent.updating.updater import Updater
 
 class State(dict):
     def get(self, key, default=None):

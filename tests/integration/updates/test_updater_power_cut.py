@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from central.release.repository import Repository
-from edge_agent.state_store import StateDatabase, StateStore
-from edge_agent.updater import Updater, UpdateResult
+from edge_agent.storage.state_store import StateDatabase, StateStore
+from edge_agent.updating.updater import Updater, UpdateResult
 from models.bundle.archive import read_manifest, verify_directory
 from models.contract.clock import SystemClock
 from tests.bundles import CPU

@@ -10,7 +10,7 @@ import pytest
 from central.compare import compare_journal
 from central.store import Store, StoreError, open_store
 from central.store.values import EntryRow, Group
-from edge_agent.journal import Journal, JournalSettings
+from edge_agent.journal.journal import Journal, JournalSettings
 from models.contract.clock import SystemClock
 from models.contract.messages import Entry, Kind
 from models.contract.payload import record_to_json

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge_agent import acquisition
-from edge_agent.acquisition import DevicePoller
+from edge_agent.devices import acquisition
+from edge_agent.devices.acquisition import DevicePoller
 from edge_agent.supervision import Progress
 from firmware_bridge import Decoded, DeviceIdentity, Fault, State, TransientDeviceError
 from firmware_bridge.health import DEAD_AFTER

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 
-from edge_agent.bundle_source import DirectorySource, NotPublished, RetainedSource, SourceFetcher
 from edge_agent.errors import TransportUnavailable
+from edge_agent.updating.bundle_source import (
+    DirectorySource,
+    NotPublished,
+    RetainedSource,
+    SourceFetcher,
+)
 from models.bundle.pieces import encode_index
 
 TARGET = "targets/fleet/ab.bundle.tar"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.coverage import ENOUGH, LEADS_MS, CoverageTracker
+from edge_agent.forecasting.coverage import ENOUGH, LEADS_MS, CoverageTracker
 from models.contract.forecast import LEVELS, CoverageState, Forecast, ForecastSeries
 from models.contract.timestamps import DAY_MS, HORIZON_STEPS, HOUR_MS, STEP_MS
 

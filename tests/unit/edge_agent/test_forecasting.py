@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.forecasting import ForecastEngine
-from edge_agent.interval_store import IntervalStore
-from edge_agent.state_store import StateDatabase, StateStore
+from edge_agent.forecasting.engine import ForecastEngine
+from edge_agent.forecasting.interval_store import IntervalStore
+from edge_agent.storage.state_store import StateDatabase, StateStore
 from models.contract.clock import SystemClock
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS, STEPS_PER_DAY
 from models.features.intervals import Interval

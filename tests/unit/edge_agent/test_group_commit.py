@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edge_agent.group_commit import GroupCommitter
+from edge_agent.journal.group_commit import GroupCommitter
 
 
 class Disk:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.interval_keeper import MOST_WAITING, IntervalKeeper
-from edge_agent.interval_store import IntervalStore
-from edge_agent.journal import Journal, JournalSettings
-from edge_agent.state_store import StateDatabase
+from edge_agent.forecasting.interval_keeper import MOST_WAITING, IntervalKeeper
+from edge_agent.forecasting.interval_store import IntervalStore
+from edge_agent.journal.journal import Journal, JournalSettings
+from edge_agent.storage.state_store import StateDatabase
 from models.contract.clock import SystemClock
 from models.contract.messages import Kind
 from models.contract.payload import record_to_json

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import StorageError
-from edge_agent.journal import Journal, JournalSettings
-from edge_agent.journal_reader import JournalReader, StoredEntry
-from edge_agent.migrations import migrate_in_child
-from edge_agent.seq_ranges import SeqRanges
+from edge_agent.journal.journal import Journal, JournalSettings
+from edge_agent.journal.reader import JournalReader, StoredEntry
+from edge_agent.journal.seq_ranges import SeqRanges
+from edge_agent.storage.migrations import migrate_in_child
 from models.contract.clock import SystemClock
 from models.contract.errors import PayloadError
 from models.contract.messages import EntryKey, Kind, Void
@@ -271,7 +271,7 @@ def test_at_the_size_cap_unacknowledged_entries_are_kept_and_new_ones_wait(
 def test_a_locked_file_delays_and_loses_nothing(
     path: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("edge_agent.storage.database.BUSY_TIMEOUT_S", 0.05)
     with opened(path, QUICK, clock) as journal:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

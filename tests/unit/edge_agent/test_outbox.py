@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from edge_agent.batching import pack
-from edge_agent.journal import Backlog
-from edge_agent.outbox import Outbox, Span
-from edge_agent.seq_ranges import SeqRanges
-from edge_agent.shipments import Shipments
+from edge_agent.journal.journal import Backlog
+from edge_agent.journal.outbox import Outbox, Span
+from edge_agent.journal.seq_ranges import SeqRanges
+from edge_agent.uplink.batching import pack
+from edge_agent.uplink.shipments import Shipments
 from models.contract.messages import Entry, EntryKey, Kind, Void
 from models.contract.payload import MAX_PAYLOAD, canonical, decode_batch
 

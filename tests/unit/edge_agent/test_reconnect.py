@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from edge_agent.reconnect import TABLE, Backoff, Event, Reconnect, ReconnectSettings, State
+from edge_agent.uplink.reconnect import TABLE, Backoff, Event, Reconnect, ReconnectSettings, State
 
 SETTINGS = ReconnectSettings(first_s=1.0, longest_s=60.0, stable_s=30.0)
 

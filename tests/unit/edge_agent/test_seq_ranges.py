@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_agent.seq_ranges import SeqRanges
+from edge_agent.journal.seq_ranges import SeqRanges
 
 
 def test_neighbours_melt_into_one_range() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from edge_agent.status_file import NoStatus, StatusFile, read_snapshot
-from edge_agent.status_view import status_view
+from edge_agent.status.status_file import NoStatus, StatusFile, read_snapshot
+from edge_agent.status.status_view import status_view
 from models.contract.forecast import LEVELS, Forecast, ForecastSeries
 from models.contract.messages import BundleState, BundleStatus, Status
 from models.contract.record import Quality, Reading, Record

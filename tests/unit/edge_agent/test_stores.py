@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.interval_store import IntervalStore
-from edge_agent.state_store import StateDatabase, StateStore
+from edge_agent.forecasting.interval_store import IntervalStore
+from edge_agent.storage.state_store import StateDatabase, StateStore
 from models.contract.clock import SystemClock
 from models.contract.timestamps import DAY_MS, STEP_MS
 from models.features.intervals import Interval

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.selftest import SelfTestFailed, SelfTestReport, run_selftest
+from edge_agent.updating.selftest import SelfTestFailed, SelfTestReport, run_selftest
 from tests.bundles import CPU, OTHER_CPU, Bundles, build_library
 
 _CONSTRUCTOR = "#include <signal.h>\n__attribute__((constructor)) static void first(void) {{ {} }}"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from central.release.release import promote, release_bundle
-from edge_agent.bundle_slots import BundleSlots
-from edge_agent.bundle_source import DirectorySource
-from edge_agent.selftest import SelfTestReport
-from edge_agent.updater import STATE_KEY, UpdateResult
+from edge_agent.updating.bundle_slots import BundleSlots
+from edge_agent.updating.bundle_source import DirectorySource
+from edge_agent.updating.selftest import SelfTestReport
+from edge_agent.updating.updater import STATE_KEY, UpdateResult
 from models.contract.messages import BundleState
 from tests.releases import Boxes, Centre, passes, settle
 

@@ -14,7 +14,7 @@ from tuf.api.metadata import Metadata, MetaFile, TargetFile
 from central.release.keys import KeyDirectory
 from central.release.repository import Repository, ValidDays
 from central.release.roles import trusted
-from edge_agent.updater import UpdateOutcome, Updater, UpdateResult
+from edge_agent.updating.updater import UpdateOutcome, Updater, UpdateResult
 from models.bundle.manifest import FeatureDigest, ModelEntry
 from models.bundle.offer import ring_target
 from models.contract.timestamps import DAY_MS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from central.release.repository import Repository
-from edge_agent.updater import Updater, UpdateResult
+from edge_agent.updating.updater import Updater, UpdateResult
 from models.bundle.archive import read_manifest, verify_directory
 from tests.bundles import CPU
 from tests.releases import Boxes, Centre, settle

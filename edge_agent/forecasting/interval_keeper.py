@@ -25,8 +25,8 @@ from models.contract.record import Record
 from models.contract.timestamps import DAY_MS, STEP_MS, Instant, floor_to_step
 from models.features.intervals import LATE_MS, Interval, IntervalBuilder, Role, site_interval
 
+from ..journal.reader import JournalReader
 from .interval_store import IntervalStore
-from .journal_reader import JournalReader
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from models.contract.errors import PayloadError
 from models.contract.messages import Batch, Entry, SeqRange, Void, to_ranges
 from models.contract.payload import encode_batch, parse_json
 
-from .journal import Backlog
+from ..journal.journal import Backlog
 
 TEXT_PER_BYTE = 5
 """Text read for each byte allowed on the wire: JSON of readings shrinks to a seventh and less."""

@@ -29,8 +29,8 @@ from models.contract.messages import Alert, Severity
 from models.contract.record import Record
 from models.contract.timestamps import MINUTE_MS, Instant
 
-from .pacing import wait_for_turn
-from .supervision import Progress
+from ..pacing import wait_for_turn
+from ..supervision import Progress
 
 _log = logging.getLogger(__name__)
 

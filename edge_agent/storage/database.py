@@ -15,8 +15,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..errors import StorageError
 from . import migrations
-from .errors import StorageError
 
 _log = logging.getLogger(__name__)
 

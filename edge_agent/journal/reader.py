@@ -13,7 +13,7 @@ from pathlib import Path
 from models.contract.messages import Entry, EntryKey, Kind, SeqRange
 from models.contract.timestamps import Instant
 
-from .database import read_only
+from ..storage.database import read_only
 
 _PAGE = 2_000
 _COLUMNS = (

@@ -29,8 +29,8 @@ from models.bundle.trust import BundleRefused
 from models.contract.errors import ContractError
 from models.contract.timestamps import Instant, format_iso8601
 
+from ..errors import EdgeError
 from .bundle_source import BundleSource, NotPublished, SourceFetcher
-from .errors import EdgeError
 
 MAX_ARCHIVE_BYTES = len(CPUS) * MAX_BYTES_PER_CPU + MAX_MANIFEST_BYTES + 1_000_000
 _FIRST = "metadata/timestamp.json"

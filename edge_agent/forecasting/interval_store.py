@@ -13,7 +13,7 @@ import numpy.typing as npt
 from models.contract.timestamps import DAY_MS, STEP_MS, Instant
 from models.features.intervals import Interval
 
-from .state_store import StateDatabase
+from ..storage.state_store import StateDatabase
 
 KEEP_DAYS = 400
 """The models need the last day, demand needs weeks, a yearly comparison needs more than a year."""

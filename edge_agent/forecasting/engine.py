@@ -24,9 +24,9 @@ from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
 from models.forecasters.persistence import NAME as PERSISTENCE_MODEL
 from models.forecasters.persistence import smart_persistence_quantiles
 
+from ..storage.state_store import StateStore
 from .coverage import CoverageTracker
 from .interval_store import IntervalStore
-from .state_store import StateStore
 
 _log = logging.getLogger(__name__)
 

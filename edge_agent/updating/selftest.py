@@ -1,6 +1,6 @@
 """Does a bundle compute what its makers computed? Run in a child process, where it can do no harm.
 
-    python -m edge_agent.selftest DIRECTORY CPU TIMEOUT_S MEMORY_MB
+    python -m edge_agent.updating.selftest DIRECTORY CPU TIMEOUT_S MEMORY_MB
 
 A signature proves where native code comes from, not that it works on this processor: loading a
 library runs its constructors. So the golden inputs are first run in a child with limits on time,
@@ -27,7 +27,7 @@ from models.contract.checks import clip_text
 
 _OUTPUT_BYTES = 1_000_000
 _TAIL_BYTES = 4_000
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 _STOPPED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -55,7 +55,7 @@ def run_selftest(directory: Path, cpu: str, timeout_s: float, memory_mb: int) ->
         SelfTestFailed: wrong numbers, an error, a crash or no answer in time.
         OSError: the child could not be started; says nothing about the bundle.
     """
-    command = [sys.executable, "-m", "edge_agent.selftest", str(directory), cpu]
+    command = [sys.executable, "-m", "edge_agent.updating.selftest", str(directory), cpu]
     command += [str(timeout_s), str(memory_mb)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(

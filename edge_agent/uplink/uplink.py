@@ -37,13 +37,13 @@ from models.contract.payload import (
 )
 from models.contract.timestamps import format_iso8601
 
+from ..journal.journal import Journal
+from ..journal.reader import StoredEntry
+from ..journal.seq_ranges import SeqRanges
 from .batching import TEXT_PER_BYTE, Packed, pack
-from .journal import Journal
-from .journal_reader import StoredEntry
 from .mqtt_client import LastWill, MqttSettings, Published
 from .mqtt_session import MessageCallback, MqttSession
 from .reconnect import Backoff, ReconnectSettings
-from .seq_ranges import SeqRanges
 from .shipments import Shipments
 
 _log = logging.getLogger(__name__)

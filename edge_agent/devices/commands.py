@@ -1,6 +1,6 @@
 """``solar-edge read | decode | scan | simulate``: devices, without a running agent.
 
-Parses and wires; what the commands do is in ``firmware_bridge``, how it looks in ``device_view``.
+Parses and wires; what the commands do is in ``firmware_bridge``, how it looks in ``view``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from firmware_bridge.decoding import decode_content, decoded_to_json
 from models.contract.clock import open_clock
 from models.contract.errors import SettingsError
 
-from .device_view import content_view, decoded_table, scan_view
-from .devices import DeviceTable
-from .settings import EdgeSettings, read_settings
+from ..settings import EdgeSettings, read_settings
+from .tables import DeviceTable
+from .view import content_view, decoded_table, scan_view
 
 _console = Console()
 _errors = Console(stderr=True)
@@ -280,8 +280,8 @@ def simulate(
     from firmware_bridge.simulator.server import Habits, LineModel
     from firmware_bridge.simulator.spec import parse_spec
 
-    from .app import run_until_signalled
-    from .logs import set_up_log
+    from ..app import run_until_signalled
+    from ..logs import set_up_log
 
     set_up_log(verbose=False)
     clock = open_clock(clock_anchor)

@@ -24,7 +24,7 @@ from paho.mqtt.client import topic_matches_sub
 from models.contract import topics
 from models.contract.payload import MAX_PAYLOAD, canonical
 
-from .errors import TransportUnavailable
+from ..errors import TransportUnavailable
 from .mqtt_client import (
     Accepted,
     Connection,

@@ -2,7 +2,7 @@
 
 Decides what an entry's key is, when it is durable and what may be deleted. It leaves to others:
 when to write (``group_commit``), what is acknowledged, void or still to be sent (``outbox``),
-reading for people and tests (``journal_reader``), and what to send next (``uplink``).
+reading for people and tests (``reader``), and what to send next (``uplink``).
 
     journal = Journal(directory / "journal.sqlite", JournalSettings(), clock)
     journal.append(Kind.RECORD, record.device, record.measured_at, record_to_json(record))
@@ -35,11 +35,11 @@ from models.contract.payload import canonical, parse_json
 from models.contract.timestamps import DAY_MS, Instant, format_iso8601
 from models.contract.topics import check_identifier
 
-from .database import open_database
-from .errors import StorageError
+from ..errors import StorageError
+from ..storage.database import open_database
 from .group_commit import GroupCommitter
-from .journal_reader import JournalReader, StoredEntry
 from .outbox import Outbox, Span
+from .reader import JournalReader, StoredEntry
 from .seq_ranges import SeqRanges
 
 _log = logging.getLogger(__name__)

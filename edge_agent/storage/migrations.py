@@ -4,7 +4,7 @@ sqlite-utils applies them, and costs 38 MB of memory once imported (measured; 10
 installed): a third of the agent's budget. So it runs in a process of its own, and only when the
 file's ``user_version`` says that there is something to do::
 
-    python -m edge_agent.migrations journal /var/lib/solar-edge/journal.sqlite
+    python -m edge_agent.storage.migrations journal /var/lib/solar-edge/journal.sqlite
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import StorageError
+from ..errors import StorageError
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -37,10 +37,10 @@ def newest_version(name: str) -> int:
 
 def migrate_in_child(path: Path, name: str) -> None:
     """Apply what is missing to ``path``; raises ``StorageError`` with the child's words."""
-    root = str(Path(__file__).parents[1])  # a checkout that is not installed works too
+    root = str(Path(__file__).parents[2])  # a checkout that is not installed works too
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-m", "edge_agent.migrations", name, str(path)],
+        [sys.executable, "-m", "edge_agent.storage.migrations", name, str(path)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,

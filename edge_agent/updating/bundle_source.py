@@ -20,7 +20,7 @@ from tuf.ngclient import FetcherInterface
 from models.bundle.pieces import INDEX, decode_index
 from models.contract.topics import bundle_topic
 
-from .errors import TransportUnavailable
+from ..errors import TransportUnavailable
 
 _CHUNK = 1 << 16
 _GRACE_S = 5.0

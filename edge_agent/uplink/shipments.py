@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from models.contract.messages import SeqRange
 
-from .seq_ranges import SeqRanges
+from ..journal.seq_ranges import SeqRanges
 
 
 @dataclass(slots=True)

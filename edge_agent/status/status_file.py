@@ -25,7 +25,7 @@ from models.contract.payload import (
 )
 from models.contract.record import Record
 
-from .errors import EdgeError
+from ..errors import EdgeError
 
 NAME = "status.json"
 

@@ -1,0 +1,1 @@
+"""The devices of a site: polling them, their settings, and the commands around them."""

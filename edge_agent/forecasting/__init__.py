@@ -1,0 +1,1 @@
+"""From records to intervals to forecasts, on the box."""

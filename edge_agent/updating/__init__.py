@@ -1,0 +1,1 @@
+"""Model bundles: fetch, verify, try, keep or fall back."""
