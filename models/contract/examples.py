@@ -22,6 +22,8 @@ from .messages import (
     WeatherForecast,
 )
 from .payload import (
+    RecordBlock,
+    RecordForm,
     alert_to_json,
     canonical,
     encode_ack,
@@ -99,11 +101,14 @@ def _live(seq: int, kind: Kind, text: str) -> bytes:
 def examples() -> dict[str, bytes]:
     """Bytes of an example by the name of its schema; the batch is shown inflated."""
     record, forecast = canonical(record_to_json(_RECORD)), canonical(forecast_to_json(_FORECAST))
+    form, values = RecordForm.of(_RECORD)
+    columns = [[value, value] for value in values]
     batch = Batch(
         _EPOCH,
         1041,
-        (Entry(EntryKey(_EPOCH, 1041), Kind.RECORD, record),),
-        (Void(1042, 1101, "thinned to 1 min"),),
+        (Entry(EntryKey(_EPOCH, 1043), Kind.ALERT, canonical(alert_to_json(_ALERT))),),
+        (Void(1044, 1101, "thinned to 1 min"),),
+        (RecordBlock(form, [1041, 1042], [_NOON, _LATER], columns),),
     )
     risk = Risk(
         "farm_7",

@@ -51,6 +51,10 @@ class Fields:
             raise PayloadError("is missing", self._where(name))
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether the key is there, read or not."""
+        return name in self._body
+
     def rest(self) -> list[str]:
         """Keys not read yet, in their order."""
         return [name for name in self._body if name in self._left]
@@ -113,6 +117,13 @@ class Fields:
             return None
         return checked(lambda: finite_number(value), self._where(name))
 
+    def array(self, name: str, *, optional: bool = False) -> list[Any]:
+        """A list, unread."""
+        value = self._take(name, [] if optional else _MISSING)
+        if not isinstance(value, list):
+            raise PayloadError("must be a list", self._where(name))
+        return value
+
     def numbers(self, name: str) -> tuple[float, ...]:
         """A list of finite numbers."""
         value = self._take(name)
@@ -125,6 +136,17 @@ class Fields:
         except ContractError as error:
             raise PayloadError(str(error), f"{self._where(name)}[{len(numbers)}]") from None
         return tuple(numbers)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self._take(name)
+        if not isinstance(value, list) or not all(
+            isinstance(item, str) and len(item) <= MAX_TEXT for item in value
+        ):
+            raise PayloadError(
+                f"must be a list of texts of at most {MAX_TEXT} characters", self._where(name)
+            )
+        return tuple(value)
 
     def boolean(self, name: str) -> bool:
         """true or false."""

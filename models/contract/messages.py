@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .checks import (
     MAX_COUNT,
@@ -26,6 +27,9 @@ from .forecast import MAX_STEPS, check_step
 from .quantities import quantity
 from .timestamps import Instant, check_instant
 from .topics import check_identifier
+
+if TYPE_CHECKING:
+    from .payload.blocks import RecordBlock
 
 MAX_SEQ = MAX_COUNT
 MAX_CERTIFICATE = 20_000
@@ -117,25 +121,30 @@ class Void:
 
 @dataclass(frozen=True)
 class Batch:
-    """A run of backlog entries of one epoch, ascending by ``seq``, with what is void between them.
+    """A run of backlog entries of one epoch, with what is void between them.
 
-    ``first_seq`` is the first sequence number this epoch ever used.
+    ``first_seq`` is the first sequence number this epoch ever used. Records stand in ``blocks`` of
+    one form each, all other entries in ``entries``; both ascend by ``seq``.
     """
 
     epoch: str
     first_seq: int
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = ()
     voids: tuple[Void, ...] = ()
+    blocks: tuple[RecordBlock, ...] = ()
 
     def __post_init__(self) -> None:
         EntryKey(self.epoch, self.first_seq)
-        if not self.entries and not self.voids:
+        if not self.entries and not self.voids and not self.blocks:
             raise ContractError("an empty batch")
         previous = self.first_seq - 1
         for entry in self.entries:
             if entry.key.epoch != self.epoch or entry.key.seq <= previous:
                 raise ContractError("batch entries must be of one epoch and ascend by seq")
             previous = entry.key.seq
+        for block in self.blocks:
+            if block.seqs[0] < self.first_seq:
+                raise ContractError("a block holds a seq from before its epoch")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .forecast import (
 )
 from .payload import MAX_PAYLOAD
 from .payload.forecasts import level_key
+from .payload.records import UNTRUSTED
 from .quantities import QUANTITIES
 from .record import Quality
 from .schema_parts import (
@@ -57,9 +58,25 @@ def _data() -> Schema:
         "minProperties": 1,
     }
     values = {name: value(quantity) for name, quantity in QUANTITIES.items()}
-    body = object_of({**fixed, "quality": quality, **values}, required=list(fixed))
+    body = object_of(
+        {**fixed, "quality": quality, **_seldom(), **values},
+        required=list(fixed),
+        dependentRequired={"samples": ["window_s"], "window_s": ["samples"]},
+    )
     body["minProperties"] = len(fixed) + 1
     return payload("data", "one poll of one device, sent by an agent", body)
+
+
+def _seldom() -> Schema:
+    """What a record says only when it is not one poll by a trusted clock."""
+    return {
+        "samples": integer("polls that this record stands for, thinned for want of room", 1),
+        "window_s": integer("length of the window they lie in, from the timestamp on", 1, 86_400),
+        "clock": {
+            "const": UNTRUSTED,
+            "description": "the timestamp is from a clock that nobody had set: not to be used",
+        },
+    }
 
 
 def _data_plain() -> Schema:
@@ -118,16 +135,56 @@ def _batch() -> Schema:
         "minItems": 3,
         "items": False,
     }
-    body = object_of(
+    fixed = {
+        "v": VERSION,
+        "epoch": EPOCH,
+        "first_seq": integer("first number that this epoch ever used", 1),
+        "entries": {"type": "array", "description": "ascending by seq", "items": entry},
+        "voids": {"type": "array", "items": void},
+    }
+    records = {"type": "array", "description": "records, by their form", "items": _block()}
+    body = object_of({**fixed, "records": records}, required=list(fixed))
+    return payload("batch", "a run of backlog entries of one epoch, after decompression", body)
+
+
+def _block() -> Schema:
+    """Records of one form. What JSON Schema cannot say: every list is of one length."""
+    steps = "whole numbers: the first, then each as difference from the one before"
+    form = object_of(
         {
-            "v": VERSION,
-            "epoch": EPOCH,
-            "first_seq": integer("first number that this epoch ever used", 1),
-            "entries": {"type": "array", "description": "ascending by seq", "items": entry},
-            "voids": {"type": "array", "items": void},
+            "device": identifier("the device that was polled"),
+            "names": {
+                "type": "array",
+                "description": "quantities that have a value, ascending; columns stand in order",
+                "items": {"enum": list(QUANTITIES)},
+            },
+            "quality": {
+                "type": "object",
+                "description": "quality of what is not good, with or without a value",
+                "propertyNames": {"enum": list(QUANTITIES)},
+                "additionalProperties": enum(Quality, "quality word"),
+            },
+            **_seldom(),
+        },
+        required=["device", "names"],
+    )
+    column = {
+        "description": "values: [f, v, ...] as they are; [d, decimals, first, difference, ...] or"
+        " [m, decimals, middle, distance, ...] in units of 10**-decimals",
+        "type": "array",
+        "prefixItems": [{"enum": ["f", "d", "m"]}],
+        "items": {"type": "number"},
+        "minItems": 2,
+    }
+    whole = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+    return object_of(
+        {
+            "form": {**form, "description": "what these records have in common"},
+            "seqs": {**whole, "description": f"journal numbers; {steps}"},
+            "times": {**whole, "description": f"ms since 1970; {steps}"},
+            "columns": {"type": "array", "items": column},
         }
     )
-    return payload("batch", "a run of backlog entries of one epoch, after decompression", body)
 
 
 def _ack() -> Schema:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .checks import finite_number
+from .checks import check_count, finite_number
 from .errors import ContractError
 from .quantities import quantity
-from .timestamps import Instant, check_instant
+from .timestamps import DAY_MS, SECOND_MS, Instant, check_instant
 from .topics import check_identifier
 
 
@@ -66,17 +66,32 @@ def good_reading(value: float) -> Reading:
     return reading
 
 
+MAX_SAMPLES = 1_000_000
+
+
 @dataclass(frozen=True)
 class Record:
-    """One poll of one device. ``readings`` maps quantity names to readings; it is never empty."""
+    """One poll of one device. ``readings`` maps quantity names to readings; it is never empty.
+
+    A record may also stand for several polls that a full disk did not leave room for: then
+    ``window_ms`` is above 0, ``measured_at`` the start of the window, an ``instant`` quantity the
+    mean and any other the last value of its ``samples`` polls.
+    """
 
     device: str
     measured_at: Instant
     readings: Mapping[str, Reading]
+    samples: int = 1
+    """Polls that this record stands for."""
+    window_ms: int = 0
+    """Length of the window they lie in; 0: this is one poll as it was."""
+    clock_trusted: bool = True
+    """False: ``measured_at`` is what a clock said that nobody had set. Never used by time."""
 
     def __post_init__(self) -> None:
         check_identifier(self.device)
         check_instant(self.measured_at)
+        check_window(self.samples, self.window_ms)
         if not self.readings:
             raise ContractError(f"record of {self.device} holds no readings")
         for name in self.readings:
@@ -86,3 +101,13 @@ class Record:
         """Value of quantity ``name`` if it is there and good, else None."""
         reading = self.readings.get(name)
         return reading.value if reading is not None and reading.quality is Quality.GOOD else None
+
+
+def check_window(samples: int, window_ms: int) -> None:
+    """Raise ``ContractError`` unless ``samples`` polls can lie in ``window_ms``."""
+    check_count(samples, "samples", 1, MAX_SAMPLES)
+    check_count(window_ms, "window_ms", 0, DAY_MS)
+    if window_ms % SECOND_MS:
+        raise ContractError(f"window_ms must be whole seconds, not {window_ms} ms")
+    if samples > 1 and not window_ms:
+        raise ContractError(f"{samples} samples need a window")

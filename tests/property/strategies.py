@@ -25,7 +25,7 @@ from models.contract.forecast import (
     WeatherMode,
 )
 from models.contract.quantities import QUANTITIES
-from models.contract.record import WITHOUT_VALUE, Quality, Reading, Record
+from models.contract.record import MAX_SAMPLES, WITHOUT_VALUE, Quality, Reading, Record
 from models.contract.timestamps import MINUTE_MS
 from models.contract.topics import BUNDLES
 
@@ -53,8 +53,17 @@ def texts(longest: int = MAX_TEXT, shortest: int = 0) -> st.SearchStrategy[str]:
 readings = st.builds(
     Reading, numbers, st.sampled_from([q for q in Quality if q is not Quality.MISSING])
 ) | st.builds(Reading, st.none(), st.sampled_from(sorted(WITHOUT_VALUE)))
-records = st.builds(
-    Record, identifiers, instants, st.dictionaries(quantity_names, readings, min_size=1, max_size=5)
+some_readings = st.dictionaries(quantity_names, readings, min_size=1, max_size=5)
+whole_seconds = st.integers(1, 86_400).map(lambda seconds: 1000 * seconds)
+polls = st.builds(Record, identifiers, instants, some_readings)
+records = polls | st.builds(
+    Record,
+    identifiers,
+    instants,
+    some_readings,
+    st.integers(1, MAX_SAMPLES),
+    whole_seconds,
+    st.booleans(),
 )
 
 
@@ -192,8 +201,21 @@ voids = st.builds(
 
 
 @st.composite
+def blocks(draw: st.DrawFn, first_seq: int = 1) -> p.RecordBlock:
+    """A few records of one form, with numbers of few decimals or of many."""
+    form = p.RecordForm.of(draw(records))[0]
+    held = sorted(draw(st.lists(st.integers(first_seq, MAX_COUNT), min_size=1, unique=True)))
+    times = [draw(instants) for _ in held]
+    places = draw(st.integers(0, 8))
+    some = st.floats(-1e6, 1e6).map(lambda value: round(value, places) + 0.0)
+    floats = st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value + 0.0)
+    column = st.lists(draw(st.sampled_from([some, floats])), min_size=len(held), max_size=len(held))
+    return p.RecordBlock(form, held, times, [draw(column) for _ in form.names])
+
+
+@st.composite
 def batches(draw: st.DrawFn) -> m.Batch:
-    """Up to three entries of any kind with some void ranges."""
+    """Up to three entries of any kind with some blocks of records and void ranges."""
     epoch = draw(epochs)
     first, *used = sorted(draw(st.lists(seqs, min_size=1, max_size=4, unique=True)))
     kinds = st.sampled_from(m.Kind)
@@ -201,9 +223,9 @@ def batches(draw: st.DrawFn) -> m.Batch:
         m.Entry(m.EntryKey(epoch, seq), kind, draw(bodies(kind)))
         for seq, kind in ((seq, draw(kinds)) for seq in used)
     )
-    return m.Batch(
-        epoch, first, held, tuple(draw(st.lists(voids, min_size=0 if held else 1, max_size=2)))
-    )
+    gone = tuple(draw(st.lists(voids, min_size=0 if held else 1, max_size=2)))
+    runs = tuple(draw(st.lists(blocks(first), max_size=2)))
+    return m.Batch(epoch, first, held, gone, runs)
 
 
 acks = st.builds(m.Ack, epochs, st.integers(0, MAX_COUNT), seq_ranges)

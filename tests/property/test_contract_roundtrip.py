@@ -49,7 +49,7 @@ from tests.property.strategies import (
     epochs,
     identifiers,
     instants,
-    records,
+    polls,
     seqs,
 )
 
@@ -90,7 +90,7 @@ def test_what_is_encoded_satisfies_the_published_schema(wire: Wire, data: st.Dat
 
 
 @law
-@given(records)
+@given(polls)
 def test_a_plain_record_satisfies_its_schema_and_reads_as_the_record_it_is(record: Any) -> None:
     body: Any = json.loads(canonical(record_to_json(record)))
     validator("data-plain").validate(body)

@@ -7,13 +7,16 @@ bounded before parsing. A decoder raises ``PayloadError`` or returns a value, wh
 What is stored and sent as a journal entry (records, forecasts, alerts, status) has ``X_to_json``
 and ``X_from_json``: ``canonical(X_to_json(x))`` is the entry's body, and ``X_from_json(
 parse_json(data))`` reads it back, with or without the journal key beside it. One file per family:
-``json_text``, ``records``, ``forecasts``, ``journal``, ``messages``; import from here.
+``json_text``, ``records``, ``forms``, ``blocks``, ``forecasts``, ``journal``, ``messages``; import
+from here.
 """
 
+from .blocks import RecordBlock
 from .forecasts import (
     forecast_from_json,
     forecast_to_json,
 )
+from .forms import RecordForm, form_from_json, form_to_json
 from .journal import (
     decode_ack,
     decode_batch,
@@ -59,6 +62,8 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_PAYLOAD",
     "PlainRecord",
+    "RecordBlock",
+    "RecordForm",
     "alert_from_json",
     "alert_to_json",
     "canonical",
@@ -77,6 +82,8 @@ __all__ = [
     "entry_body",
     "forecast_from_json",
     "forecast_to_json",
+    "form_from_json",
+    "form_to_json",
     "inflate_batch",
     "parse_json",
     "plain_record_from_json",

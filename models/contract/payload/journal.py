@@ -11,6 +11,7 @@ from ..errors import PayloadError
 from ..fields import Fields, Json, checked
 from ..messages import Ack, Batch, Entry, EntryKey, Kind, Rewind, Void
 from ..timestamps import format_iso8601
+from .blocks import block_from_json, block_to_json
 from .json_text import JOURNAL_KEY, MAX_BATCH, MAX_PAYLOAD, canonical, parse_json
 
 BATCH_MAGIC = b"SSB1"
@@ -56,6 +57,8 @@ def encode_batch(batch: Batch) -> bytes:
         "entries": [[e.key.seq, e.kind.value, e.body] for e in batch.entries],
         "voids": [[void.first, void.last, void.reason] for void in batch.voids],
     }
+    if batch.blocks:
+        value["records"] = [block_to_json(block) for block in batch.blocks]
     text = canonical(value).encode()
     if len(text) > MAX_BATCH:
         raise PayloadError(f"batch of {len(text)} bytes, at most {MAX_BATCH} are inflated")
@@ -72,11 +75,15 @@ def decode_batch(data: bytes) -> Batch:
         _entry_from_row(epoch, row, f"entries[{index}]")
         for index, row in enumerate(fields.rows("entries", 3))
     )
+    blocks = tuple(
+        block_from_json(body, f"records[{index}]")
+        for index, body in enumerate(fields.array("records", optional=True))
+    )
     voids = tuple(
         _void_from_row(row, f"voids[{index}]") for index, row in enumerate(fields.rows("voids", 3))
     )
     fields.finish()
-    return checked(lambda: Batch(epoch, first_seq, entries, voids))
+    return checked(lambda: Batch(epoch, first_seq, entries, voids, blocks))
 
 
 def inflate_batch(data: bytes) -> bytes:

@@ -10,9 +10,12 @@ from .. import SCHEMA_VERSION
 from ..errors import PayloadError
 from ..fields import Fields, Json, checked
 from ..quantities import ALIASES, QUANTITIES, quantity
-from ..record import Quality, Reading, Record
-from ..timestamps import format_iso8601
+from ..record import MAX_SAMPLES, Quality, Reading, Record
+from ..timestamps import DAY_MS, SECOND_MS, format_iso8601
 from .json_text import JOURNAL_KEY
+
+TRUSTED, UNTRUSTED = "trusted", "untrusted"
+"""Whether the box's clock could be believed when it stamped a record; the first is never said."""
 
 
 def record_to_json(record: Record) -> dict[str, Json]:
@@ -30,6 +33,11 @@ def record_to_json(record: Record) -> dict[str, Json]:
             quality[name] = reading.quality.value
     if quality:
         body["quality"] = quality
+    if record.window_ms:
+        body["samples"] = record.samples
+        body["window_s"] = record.window_ms // SECOND_MS
+    if not record.clock_trusted:
+        body["clock"] = UNTRUSTED
     return body
 
 
@@ -42,6 +50,12 @@ def record_from_json(body: Mapping[str, Any]) -> Record:
         name: _quality(word, name)
         for name, word in fields.mapping("quality", optional=True).items()
     }
+    window = fields.has("window_s")
+    samples = fields.integer("samples", 1, MAX_SAMPLES) if window else 1
+    window_ms = fields.integer("window_s", 1, DAY_MS // SECOND_MS) * SECOND_MS if window else 0
+    clock = fields.text("clock", default=TRUSTED)
+    if clock not in (TRUSTED, UNTRUSTED):
+        raise PayloadError(f"must be {UNTRUSTED!r} or absent", "clock")
     readings: dict[str, Reading] = {}
     for name in fields.rest():
         _check_known(name)
@@ -50,7 +64,8 @@ def record_from_json(body: Mapping[str, Any]) -> Record:
         if name not in readings:
             _check_known(name)
             readings[name] = _reading(name, None, flaw)
-    return checked(lambda: Record(device, measured_at, readings))
+    trusted = clock == TRUSTED
+    return checked(lambda: Record(device, measured_at, readings, samples, window_ms, trusted))
 
 
 @dataclass(frozen=True)
