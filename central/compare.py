@@ -7,6 +7,7 @@ digest of an entry are what edge and centre agree on.
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import NamedTuple
 
 from central.store import Store, StoreError
 from central.store.values import merge_ranges
-from models.contract.messages import Entry, EntryKey, Kind, SeqRange
+from models.contract.messages import SeqRange, body_digest
+from models.contract.payload import form_from_json
 
 Key = tuple[str, int]
 """Epoch and sequence number."""
@@ -118,15 +120,24 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _journal_rows(journal: sqlite3.Connection, path: Path) -> Iterator[JournalRow]:
     try:
+        forms = {
+            number: form_from_json(json.loads(text))
+            for number, text in journal.execute("SELECT id, text FROM forms")
+        }
         rows = journal.execute(
-            "SELECT epochs.epoch, journal.seq, kind, body, EXISTS (SELECT 1 FROM acknowledged"
-            " WHERE journal.seq BETWEEN first AND last)"
-            " FROM journal JOIN epochs ON epochs.id = journal.epoch_id"
+            "SELECT epochs.epoch, seq, kind, body, form_id,"
+            " measured_at + coalesce(correction_ms, 0), NOT trusted AND correction_ms IS NULL,"
+            " EXISTS (SELECT 1 FROM acknowledged WHERE journal.seq BETWEEN first AND last)"
+            " FROM journal JOIN periods ON periods.id = period_id"
+            " JOIN epochs ON epochs.id = periods.epoch_id"
         )
-        for epoch, seq, kind, body, acknowledged in rows:
-            entry = Entry(EntryKey(epoch, seq), Kind(kind), body)
-            yield JournalRow(epoch, seq, entry.digest, bool(acknowledged))
-    except (sqlite3.Error, ValueError) as error:
+        for epoch, seq, kind, text, number, at, untrusted, acknowledged in rows:
+            body = text
+            if number is not None:
+                form = forms[number].untrusted if untrusted else forms[number]
+                body = form.body(at, json.loads(text))
+            yield JournalRow(epoch, seq, body_digest(kind, body), bool(acknowledged))
+    except (sqlite3.Error, ValueError, TypeError) as error:
         raise StoreError(f"{path}: not a journal that can be read: {error}") from None
 
 

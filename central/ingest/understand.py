@@ -10,6 +10,7 @@ it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +25,9 @@ from central.store.values import (
 )
 from models.contract import topics
 from models.contract.errors import ContractError, PayloadError
-from models.contract.messages import Entry, Kind, Status
+from models.contract.messages import Entry, Kind, Status, body_digest
 from models.contract.payload import (
+    RecordBlock,
     alert_from_json,
     canonical,
     decode_batch,
@@ -116,6 +118,17 @@ def _batch(agent: str, payload: bytes, rows: Group, now: Instant) -> None:
     for entry in batch.entries:
         if _add(agent, entry, rows, now) and entry.kind is Kind.STATUS:
             _note_status(agent, status_from_json(entry_body(entry)), rows, forced=False)
+    for block in batch.blocks:
+        rows.entries.extend(_block_rows(agent, batch.epoch, block, now))
+
+
+def _block_rows(agent: str, epoch: str, block: RecordBlock, now: Instant) -> Iterator[EntryRow]:
+    """Rows of records that were checked together, by their form: a week of backlog is many."""
+    kind, device = Kind.RECORD.value, block.form.device
+    trusted = block.form.clock_trusted
+    for seq, at, body in zip(block.seqs, block.times, block.bodies(), strict=True):
+        digest = body_digest(kind, body)
+        yield EntryRow(agent, epoch, seq, kind, device, at if trusted else None, digest, body, now)
 
 
 def _add(agent: str, entry: Entry, rows: Group, now: Instant) -> bool:
@@ -144,12 +157,13 @@ def _add(agent: str, entry: Entry, rows: Group, now: Instant) -> bool:
     return device is not None
 
 
-def _named(agent: str, entry: Entry) -> tuple[str, Instant]:
+def _named(agent: str, entry: Entry) -> tuple[str, Instant | None]:
     """Device (or site) and time that the body of ``entry`` names."""
     body = entry_body(entry)
     if entry.kind is Kind.RECORD:
         record = record_from_json(body)
-        return record.device, record.measured_at
+        # What a clock says that nobody had set is kept, and no query by time sees it.
+        return record.device, record.measured_at if record.clock_trusted else None
     if entry.kind is Kind.FORECAST:
         forecast = forecast_from_json(body)
         return forecast.site, forecast.issued_at

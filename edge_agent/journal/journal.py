@@ -1,17 +1,21 @@
 """The journal: one append-only table that is buffer and outbox at once.
 
-Decides what an entry's key is, when it is durable and what may be deleted. It leaves to others:
-when to write (``group_commit``), what is acknowledged, void or still to be sent (``outbox``),
-reading for people and tests (``reader``), and what to send next (``uplink``).
+Decides what an entry's key is, when it is durable, what waits for its time, and in which order a
+full disk takes things away. It leaves to others: when to write (``group_commit``), rows and tables
+(``file``), what is acknowledged, void or still to be sent (``outbox``), reading for people and
+tests (``reader``), how much room there is (``room``), how records are thinned (``thinning``), and
+what to send next (``uplink``).
 
     journal = Journal(directory / "journal.sqlite", JournalSettings(), clock)
-    journal.append(Kind.RECORD, record.device, record.measured_at, record_to_json(record))
+    journal.append_record(record)
     journal.close()
 
 A power cut loses at most ``commit_window_s`` of entries that nobody has seen: keys are given at
-commit, so an entry that was lost never had one. Under pressure, in this order: acknowledged entries
-are deleted before their time; then new entries wait in memory and, when that is full too, are
-refused and counted (urgent ones last). Entries that are not acknowledged are never deleted.
+commit, so an entry that was lost never had one. Without room, in this order: acknowledged entries
+go before their time; records that are not acknowledged are thinned step by step, the oldest first,
+energy counters to the last; forecasts and statuses that nobody has fetched; then new entries wait
+in memory and, when that is full too, are refused and counted (urgent ones last). Alerts and
+acknowledgements are never given up.
 """
 
 from __future__ import annotations
@@ -19,28 +23,33 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import secrets
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.errors import StorageError
+from edge_agent.storage.database import set_aside
 from models.contract.clock import Clock
-from models.contract.errors import PayloadError
+from models.contract.errors import ContractError, PayloadError
 from models.contract.fields import Json
-from models.contract.messages import Entry, EntryKey, Kind, SeqRange, Void
-from models.contract.payload import canonical, parse_json
+from models.contract.messages import Kind, SeqRange, Void
+from models.contract.payload import RecordForm, canonical, parse_json, record_from_json
+from models.contract.record import Record
 from models.contract.timestamps import DAY_MS, Instant, format_iso8601
 from models.contract.topics import check_identifier
 
-from ..errors import StorageError
-from ..storage.database import open_database
+from .backlog import Backlog, gather
+from .file import ClockPeriod, JournalFile, Waiting, values_text
 from .group_commit import GroupCommitter
-from .outbox import Outbox, Span
-from .reader import JournalReader, StoredEntry
+from .outbox import Outbox
+from .reader import JournalReader, StoredEntry, stored_entry
+from .room import RESERVE_PAGES, Room
 from .seq_ranges import SeqRanges
+from .thinning import STEPS, KeptRow
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +57,8 @@ Watcher = Callable[[tuple[StoredEntry, ...]], object]
 
 _URGENT = frozenset({Kind.ALERT})
 _RETENTION_EVERY_S = 3600.0
-_DELETE_AT_ONCE = 5_000
-_PAGE_BYTES = 4096
-_RESERVE_PAGES = 32
 _LOWEST_MAX_BYTES = 1_000_000
+_RUINED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,15 @@ class JournalSettings:
 
     commit_window_s: float = 30.0
     """Entries wait this long, real time, for company before they are written: what a power cut may
-    cost, and the price of card wear (10 records of 80 B every 5 s: 323 MB/day at 5 s, 108 at 30 s,
-    76 at 60 s)."""
+    cost, and the price of card wear (``benchmarks.edge_footprint`` shows the curve)."""
     queue_limit: int = 20_000
     """Entries in memory while the disk is full or stalls; more are refused. 20 000 take 10 MB."""
     keep_days: int = 30
     """Acknowledged entries stay this long, so that the centre may ask for them again."""
     max_bytes: int = 1_000_000_000
-    """Size of the file; at this size acknowledged entries are deleted before their time."""
+    """Size of the file; then acknowledged entries go before their time, and others are thinned."""
+    keep_free_bytes: int = 50_000_000
+    """The file stops growing when the file system has less than this left."""
 
     def __post_init__(self) -> None:
         if not 0.01 <= self.commit_window_s <= 3600:
@@ -78,61 +86,71 @@ class JournalSettings:
             raise ValueError("keep_days: must be between 1 and 3650 days")
         if self.max_bytes < _LOWEST_MAX_BYTES:
             raise ValueError(f"max_bytes: must be at least {_LOWEST_MAX_BYTES}")
+        if self.keep_free_bytes < 0:
+            raise ValueError("keep_free_bytes: must not be negative")
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
-    """A run of what is not acknowledged, of one epoch; the next search goes on behind ``last``."""
+class AlwaysTrusted:
+    """The clock period of an agent whose clock is right by definition (the demo, tests)."""
 
-    epoch: str
-    first_seq: int
-    entries: tuple[Entry, ...]
-    voids: tuple[Void, ...]
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    kind: Kind
-    device: str
-    measured_at: Instant
-    monotonic_ms: int
-    body: str
+    offset_ms: int
+    number: int = 1
+    trusted: bool = True
+    reason: str = "trusted by definition"
 
 
 class Journal:
     """The one writer of a journal file. Every method may be called from any thread."""
 
-    def __init__(self, path: Path, settings: JournalSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: JournalSettings,
+        clock: Clock,
+        clock_period: Callable[[], ClockPeriod] | None = None,
+    ) -> None:
         """Open or create ``path``, start a new epoch and the writer thread.
+
+        ``clock_period`` says what the clock's time is worth at the moment, asked by whoever
+        appends; without it the clock is believed.
 
         Raises:
             StorageError: the file cannot be written, or another agent is writing it.
         """
         self.path, self._settings, self._clock = path, settings, clock
+        if clock_period is None:
+            always = AlwaysTrusted(clock.now() - int(clock.monotonic() * 1000))
+            self._clock_period: Callable[[], ClockPeriod] = lambda: always
+        else:
+            self._clock_period = clock_period
         self._guard = _lock_file(path)
-        self._connection, self.set_aside = open_database(path, "journal")
-        self._cap_pages()
-        self.reader = JournalReader(path)
+        self._room = Room(path, settings.max_bytes, settings.keep_free_bytes)
         self.boot_id = _boot_id()
-        (last_given,) = self._connection.execute(
-            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'journal'"
-        ).fetchone()
-        self.epoch = secrets.token_hex(8)
-        self.first_seq = last_given + 1
-        self._epoch_id = self._start_epoch()
-        voids = [
-            Void(*row) for row in self._connection.execute("SELECT first, last, reason FROM voids")
-        ]
-        epochs = [(row.first_seq, row.epoch) for row in self.reader.epochs()]
-        done = SeqRanges(self.reader.acknowledged())
-        self._saved, self._saved_voids = dict(done), {void.first for void in voids}
-        self._lock = threading.Lock()  # guards the outbox; never held during a write
-        self._outbox = Outbox(epochs, last_given, done, voids)
+        self._file = self._open_file()
+        self.set_aside = self._file.set_aside
+        self.reader = JournalReader(path)
+        self._lock = threading.Lock()  # guards the outbox and clock; never held during a write
+        self._trusted: ClockPeriod | None = None
+        self._is_trusted = False
+        self._corrected = True
+        self._give_up_correcting = False
+        self._outbox = self._load_outbox()
+        self._note(self._clock_period())
         self._watchers: list[Watcher] = []
+        self.on_thinned: Callable[[Sequence[KeptRow], int], object] = lambda rows, left: None
+        """Called from the writer thread with records that were replaced and how many stand for
+        them."""
+        self.on_corrected: Callable[[Sequence[SeqRange]], object] = lambda ranges: None
+        """Called from the writer thread with entries whose time has become known."""
         self._next_retention = clock.monotonic()
         self.watcher_errors = 0
-        self._committer: GroupCommitter[_Waiting] = GroupCommitter(
+        self._ruined = ""  # why the file is to be set aside
+        self.thinned = 0
+        """Records that others stand for, since the start."""
+        self.moved_at = time.monotonic()
+        """Real time of the writer's last sign of life, for the supervisor."""
+        self._committer: GroupCommitter[Waiting] = GroupCommitter(
             self._write,
             window_s=settings.commit_window_s,
             limit=settings.queue_limit,
@@ -141,7 +159,54 @@ class Journal:
             name="journal-writer",
         )
 
+    @property
+    def epoch(self) -> str:
+        """The epoch of what is committed now; another one after a damaged file was set aside."""
+        return self._file.epoch
+
+    @property
+    def first_seq(self) -> int:
+        """First sequence number of the epoch."""
+        return self._file.first_seq
+
+    def _open_file(self, at_least: int = 1) -> JournalFile:
+        self._room.take_ballast()
+        monotonic_ms = int(self._clock.monotonic() * 1000)
+        for attempt in (1, 2):
+            try:
+                file = JournalFile(self.path, self.boot_id, self._clock.now(), monotonic_ms)
+                file.set_cap(self._settings.max_bytes // file.page_bytes)
+                file.start_epoch(at_least)
+            except (StorageError, sqlite3.Error) as error:
+                # On a full disk not even the log of a new transaction finds room.
+                if attempt == 2 or not self._room.drop_ballast():
+                    if isinstance(error, StorageError):
+                        raise
+                    raise StorageError(
+                        f"{self.path}: cannot be written: {error}; check free space and permissions"
+                    ) from error
+            else:
+                return file
+        raise AssertionError("not reached")
+
+    def _load_outbox(self) -> Outbox:
+        file = self._file
+        self._saved = dict(done := SeqRanges(file.acknowledged()))
+        voids = file.voids()
+        self._saved_voids = {void.first for void in voids}
+        outbox = Outbox(file.epochs(), file.first_seq - 1, done, voids)
+        outbox.held.update(file.held())
+        self._corrected = not outbox.held
+        return outbox
+
     # --- writing ---------------------------------------------------------------------------------
+
+    def append_record(self, record: Record) -> bool:
+        """Queue a record without waiting. False: see :meth:`append`."""
+        form, values = RecordForm.of(record)
+        return self._submit(
+            Kind.RECORD, record.device, record.measured_at, form, values_text(values)
+        )
 
     def append(
         self, kind: Kind, device: str, measured_at: Instant, body: Mapping[str, Json]
@@ -153,8 +218,7 @@ class Journal:
 
         Raises:
             PayloadError: ``body`` could never be sent: NaN, too large, too deep, or with a name
-            that
-                belongs to the journal.
+                that belongs to the journal.
         """
         check_identifier(device)
         format_iso8601(measured_at)
@@ -163,12 +227,28 @@ class Journal:
                 raise PayloadError("is given by the journal", name)
         try:
             text = canonical(body)
-            parse_json(text.encode())
+            parsed = parse_json(text.encode())
         except PayloadError:
             raise
-        except (TypeError, ValueError) as error:
+        except (ContractError, TypeError, ValueError) as error:
             raise PayloadError(f"cannot be written as JSON: {error}") from None
-        waiting = _Waiting(kind, device, measured_at, int(self._clock.monotonic() * 1000), text)
+        if kind is Kind.RECORD:
+            try:
+                record = record_from_json(parsed)
+            except ContractError:
+                pass  # kept as it is; the centre says what it thinks of it
+            else:
+                if (record.device, record.measured_at) == (device, measured_at):
+                    return self.append_record(record)
+        return self._submit(kind, device, measured_at, None, text)
+
+    def _submit(
+        self, kind: Kind, device: str, at: Instant, form: RecordForm | None, body: str
+    ) -> bool:
+        period = self._clock_period()
+        self._note(period)
+        monotonic_ms = int(self._clock.monotonic() * 1000)
+        waiting = Waiting(kind, device, at, monotonic_ms, period, form, body)
         return self._committer.submit(waiting, urgent=kind in _URGENT)
 
     def on_commit(self, watcher: Watcher) -> None:
@@ -188,116 +268,207 @@ class Journal:
                 self.path, lost, self._committer.last_error,
             )  # fmt: skip
         if not self._committer.alive:
-            self._connection.close()
+            self._file.close()
         os.close(self._guard)
 
-    def _write(self, waiting: Sequence[_Waiting]) -> None:
+    # --- a clock that was not set ----------------------------------------------------------------
+
+    def note_clock(self) -> None:
+        """Look at the clock: once it can be trusted, entries that wait get their true time.
+
+        Like :meth:`append`, to be called from the one thread that may look at the clock.
+        """
+        self._note(self._clock_period())
+
+    def release_held(self) -> None:
+        """Let entries of an untrusted clock travel as they are, marked; no correction came."""
+        with self._lock:
+            self._give_up_correcting = bool(self._outbox.held)
+        self._committer.nudge()
+
+    def held_count(self) -> int:
+        """Entries that wait for their true time."""
+        with self._lock:
+            return self._outbox.held.count()
+
+    def _note(self, period: ClockPeriod) -> None:
+        with self._lock:
+            self._is_trusted = period.trusted
+            if not period.trusted:
+                self._corrected = False
+                return
+            news = self._trusted is None or self._trusted.number != period.number
+            self._trusted = period
+        if news and not self._corrected:
+            self._committer.nudge()
+
+    # --- the writer thread -----------------------------------------------------------------------
+
+    def _write(self, waiting: Sequence[Waiting]) -> None:
         """Make ``waiting`` and the acknowledgements of the moment durable, or raise."""
-        try:
-            stored = self._transaction(waiting)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not self._make_room():
-                raise
-            stored = self._transaction(waiting)
-        if stored:
-            for watcher in self._watchers:
-                try:
-                    watcher(stored)
-                except Exception:
-                    self.watcher_errors += 1
-                    _log.exception("a watcher of the journal failed; the entries are safe")
+        self.moved_at = time.monotonic()
+        if self._ruined:
+            self._start_over()
+        stored = self._transaction_with_room(waiting)
+        self._tell(stored)
+        self._settle_times()
         if self._clock.monotonic() >= self._next_retention:
             self._next_retention = self._clock.monotonic() + _RETENTION_EVERY_S
-            while self._delete_acknowledged(self._clock.now() - self._settings.keep_days * DAY_MS):
-                pass
+            self._room.take_ballast()
+            if self._is_trusted:  # a wrong clock must not say what is old
+                self._delete_old()
 
-    def _transaction(self, waiting: Sequence[_Waiting]) -> tuple[StoredEntry, ...]:
+    def _transaction_with_room(self, waiting: Sequence[Waiting]) -> tuple[StoredEntry, ...]:
+        file = self._file
+        file.set_cap(self._room.cap(file.pages(), file.page_bytes))
+        while True:
+            try:
+                return self._transaction(waiting)
+            except sqlite3.DatabaseError as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in _RUINED:
+                    self._ruined = str(error)
+                    self._start_over()
+                    return self._transaction(waiting)
+                if code != sqlite3.SQLITE_FULL or not self._make_room():
+                    raise
+
+    def _transaction(self, waiting: Sequence[Waiting]) -> tuple[StoredEntry, ...]:
         with self._lock:
             done = dict(self._outbox.done)
             voids = [v for k, v in self._outbox.voids.items() if k not in self._saved_voids]
             first = self._outbox.last_seq + 1
-        now = self._clock.now()
-        gone = [(key,) for key in self._saved if key not in done]
-        changed = [(k, v, now) for k, v in done.items() if self._saved.get(k) != v]
+            trusted = self._trusted
+        gone = [key for key in self._saved if key not in done]
+        changed = {k: v for k, v in done.items() if self._saved.get(k) != v}
         if not (waiting or gone or changed or voids):
             return ()
-        run = self._connection
-        run.execute("BEGIN IMMEDIATE")
-        try:
-            run.executemany(
-                "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (seq, self._epoch_id, w.kind, w.device, w.measured_at, w.monotonic_ms, w.body)
-                    for seq, w in enumerate(waiting, first)
-                ],
-            )
-            run.executemany("DELETE FROM acknowledged WHERE first = ?", gone)
-            run.executemany("INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?)", changed)
-            run.executemany(
-                "INSERT OR REPLACE INTO voids VALUES (?, ?, ?, ?)",
-                [(void.first, void.last, void.reason, now) for void in voids],
-            )
-            run.execute("COMMIT")
-        except BaseException:
-            if run.in_transaction:
-                run.execute("ROLLBACK")
-            raise
+        written = self._file.write(
+            waiting, first, trusted,
+            gone=gone, acknowledged=changed, voids=voids, now=self._clock.now(),
+        )  # fmt: skip
         with self._lock:
-            self._outbox.last_seq += len(waiting)
+            self._outbox.last_seq += len(written)
+            for row, held in written:
+                if held:
+                    self._outbox.held.add(row.seq, row.seq)
         self._saved = done
         self._saved_voids |= {void.first for void in voids}
-        return tuple(
-            StoredEntry(
-                Entry(EntryKey(self.epoch, seq), w.kind, w.body),
-                w.device,
-                w.measured_at,
-                w.monotonic_ms,
-            )
-            for seq, w in enumerate(waiting, first)
-        )
+        return tuple(stored_entry(row, waits=held) for row, held in written)
+
+    def _tell(self, stored: tuple[StoredEntry, ...]) -> None:
+        if not stored:
+            return
+        for watcher in self._watchers:
+            try:
+                watcher(stored)
+            except Exception:
+                self.watcher_errors += 1
+                _log.exception("a watcher of the journal failed; the entries are safe")
+
+    def _settle_times(self) -> None:
+        """Correct what was written under an untrusted clock, or give up waiting for it."""
+        with self._lock:
+            trusted, corrected = self._trusted, self._corrected
+            give_up, self._give_up_correcting = self._give_up_correcting, False
+        if trusted is not None and not corrected:
+            ranges = self._file.correct(trusted)
+            with self._lock:
+                for first, last in ranges:
+                    self._outbox.held.remove(first, last)
+                self._corrected = not self._outbox.held
+            if ranges:
+                _log.info("the clock is right again: %s get their true time", _count_of(ranges))
+                try:
+                    self.on_corrected(ranges)
+                except Exception:
+                    self.watcher_errors += 1
+                    _log.exception("a watcher of corrected times failed; the entries are safe")
+        elif give_up:
+            self._file.give_up_correcting()
+            with self._lock:
+                count = self._outbox.held.count()
+                self._outbox.held = SeqRanges()
+            _log.warning("%d entries are sent with a time that is not known to be right", count)
+
+    def _start_over(self) -> None:
+        """The file was ruined while it was open: set it aside, and go on with a fresh one."""
+        self._file.close()
+        if self.path.exists():
+            self.set_aside = set_aside(self.path, "corrupt", self._ruined)
+        with self._lock:
+            following = self._outbox.last_seq + 1
+        file = self._open_file(following)
+        reader = JournalReader(self.path)  # numbers of forms mean other forms now
+        with self._lock:
+            self._file, self.reader = file, reader
+            self._outbox = self._load_outbox()
+        self._ruined = ""
+
+    def _delete_old(self) -> None:
+        before = self._clock.now() - self._settings.keep_days * DAY_MS
+        while self._file.delete_acknowledged(list(self._saved.items()), before):
+            self.moved_at = time.monotonic()
+
+    # --- without room ----------------------------------------------------------------------------
 
     def _make_room(self) -> bool:
-        """At the cap: delete acknowledged entries. A few pages of reserve let that succeed."""
-        self._cap_pages(reserve=_RESERVE_PAGES)
+        """Give something up, the least valuable first. False when there is nothing left to give.
+
+        A few pages of reserve let that succeed, and on a full disk the ballast does.
+        """
+        file = self._file
+        file.set_cap(max(self._settings.max_bytes // file.page_bytes, file.pages() + RESERVE_PAGES))
+        self._room.drop_ballast_if_full()
         try:
             self._transaction(())  # acknowledgements that only memory knows
-            return self._delete_acknowledged(None) > 0
-        finally:
-            self._cap_pages()
-
-    def _cap_pages(self, reserve: int = 0) -> None:
-        pages = self._settings.max_bytes // _PAGE_BYTES - _RESERVE_PAGES + reserve
-        self._connection.execute(f"PRAGMA max_page_count = {pages}")
-
-    def _delete_acknowledged(self, before: Instant | None) -> int:
-        """Delete some acknowledged entries, the oldest: older than ``before``, or any. How many."""
-        limit = 2**62 if before is None else before
-        for first, last in list(self._saved.items()):
-            cursor = self._connection.execute(
-                "DELETE FROM journal WHERE seq IN (SELECT seq FROM (SELECT seq, measured_at"
-                " FROM journal WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?)"
-                " WHERE measured_at < ?)",
-                (first, last, _DELETE_AT_ONCE, limit),
+            return (
+                file.delete_acknowledged(list(self._saved.items()), None) > 0
+                or self._thin()
+                or self._drop_others()
             )
-            if cursor.rowcount:
-                _log.info("%s: deleted %d acknowledged entries", self.path, cursor.rowcount)
-                return cursor.rowcount
-        return 0
+        finally:
+            file.set_cap(self._room.cap(file.pages(), file.page_bytes))
 
-    def _start_epoch(self) -> int:
-        cursor = self._connection.execute(
-            "INSERT INTO epochs (epoch, first_seq, boot_id, started_at, started_monotonic_ms)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                self.epoch,
-                self.first_seq,
-                self.boot_id,
-                self._clock.now(),
-                int(self._clock.monotonic() * 1000),
-            ),
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+    def _spared(self) -> SeqRanges:
+        with self._lock:
+            spared = self._outbox.under_way.copy()
+            spared.update(self._outbox.held)
+            return spared
+
+    def _thin(self) -> bool:
+        for step in STEPS:
+            with self._lock:
+                first = self._outbox.last_seq + 1
+            voids, rows, replaced = self._file.thin(step, self._spared(), first, self._clock.now())
+            if not replaced:
+                continue
+            self._record_void(voids, len(rows))
+            self.thinned += len(replaced)
+            try:
+                self.on_thinned(replaced, len(rows))
+            except Exception:
+                self.watcher_errors += 1
+                _log.exception("a watcher of thinned records failed; the records are safe")
+            self._tell(tuple(stored_entry(row, waits=True) for row in rows))
+            return True
+        return False
+
+    def _drop_others(self) -> bool:
+        for kind in (Kind.STATUS, Kind.FORECAST):
+            voids = self._file.drop_others(kind, self._spared(), self._clock.now())
+            if voids:
+                self._record_void(voids, 0)
+                return True
+        self._file.look_again()
+        return False
+
+    def _record_void(self, voids: Sequence[Void], new_rows: int) -> None:
+        with self._lock:
+            self._outbox.last_seq += new_rows
+            for void in voids:
+                self._outbox.voids[void.first] = void
+        self._saved_voids |= {void.first for void in voids}
 
     # --- outbox ----------------------------------------------------------------------------------
 
@@ -340,37 +511,24 @@ class Journal:
         """The oldest run in ``after < seq <= upto`` neither acknowledged nor ``under_way``.
 
         At most ``max_entries`` entries and about ``max_bytes`` of text, all of one epoch. Sequence
-        numbers without a row (a damaged file) become void. None when there is nothing.
+        numbers without a row (a damaged file) become void. None when there is nothing. What is
+        ``under_way`` is not thinned meanwhile.
         """
         with self._lock:
+            self._outbox.under_way = under_way
             outbox = self._outbox.copy()
-        head: Span | None = None
-        entries: list[Entry] = []
-        voids: list[Void] = []
-        last, room = after, max_bytes
-        for span in outbox.spans(after, upto, under_way):
-            head = head or span
-            if span.epoch != head.epoch or len(entries) >= max_entries or room <= 0:
-                break
-            if span.reason is not None:
-                voids.append(Void(span.first, span.last, span.reason))
-                last = span.last
-                continue
-            found = self.reader.run(span.first, span.last, max_entries - len(entries))
-            stop = span.last if len(found) < max_entries - len(entries) else found[-1].seq
-            taken: list[int] = []
-            for stored in found:
-                room -= len(stored.entry.body)
-                if room < 0 and (entries or voids):
-                    stop = stored.seq - 1
-                    break
-                entries.append(stored.entry)
-                taken.append(stored.seq)
-            voids += self._void_missing(span.first, stop, taken)
-            last = stop
-        if head is None:
+            reader = self.reader
+        found = gather(reader, outbox.spans(after, upto, under_way), max_entries, max_bytes)
+        if found is None:
             return None
-        return Backlog(head.epoch, head.first_seq, tuple(entries), tuple(voids), last)
+        for void in found.missing:
+            with self._lock:  # it may have been thinned since the copy was made
+                known = self._outbox.void_ranges().covers(void.first, void.last)
+            if known:
+                return self.backlog(after, upto, under_way, max_entries, max_bytes)
+            _log.error("%s: entries %d to %d are not in the file", self.path, void.first, void.last)
+            self.declare_void(void)
+        return found
 
     def pending_count(self) -> int:
         """Committed entries that the centre has not acknowledged."""
@@ -382,12 +540,15 @@ class Journal:
         with self._lock:
             committed = self._outbox.last_seq - self._outbox.lowest + 1
             pending = self._outbox.pending()
+            held = self._outbox.held.count()
             void = sum(one.last - one.first + 1 for one in self._outbox.voids.values())
         return {
             "journal_committed": committed,
             "journal_pending": pending,
             "journal_acknowledged": committed - pending,
             "journal_void": void,
+            "journal_held": held,
+            "journal_thinned": self.thinned,
             "journal_queued": self._committer.queued,
             "journal_refused": self._committer.refused,
             "journal_write_errors": self._committer.failures,
@@ -400,13 +561,9 @@ class Journal:
             span = self._outbox.epoch_range(epoch)
         return span[0] if span else None
 
-    def _void_missing(self, first: int, last: int, present: list[int]) -> list[Void]:
-        gaps = SeqRanges((seq, seq) for seq in present).gaps(first, last)
-        voids = [Void(*gap, "missing from the journal") for gap in gaps]
-        for void in voids:
-            _log.error("%s: entries %d to %d are not in the file", self.path, void.first, void.last)
-            self.declare_void(void)
-        return voids
+
+def _count_of(ranges: Sequence[SeqRange]) -> str:
+    return f"{sum(last - first + 1 for first, last in ranges)} entries"
 
 
 def _lock_file(path: Path) -> int:

@@ -41,10 +41,16 @@ class Outbox:
         self.last_seq = last_seq
         self.done = done
         self.voids = {void.first: void for void in voids}
+        self.held = SeqRanges()
+        """Entries whose time is not known yet: not to be sent now."""
+        self.under_way = SeqRanges()
+        """What the uplink has sent and not heard of yet."""
 
     def copy(self) -> Outbox:
         """An independent copy, to look at without the lock."""
-        return Outbox(self._epochs, self.last_seq, self.done.copy(), self.voids.values())
+        other = Outbox(self._epochs, self.last_seq, self.done.copy(), self.voids.values())
+        other.held = self.held.copy()
+        return other
 
     def acknowledge(self, epoch: str, ranges: Iterable[SeqRange], through: int = 0) -> int:
         """Mark ``ranges`` of ``epoch`` and all of it up to ``through``; how many were new.
@@ -71,10 +77,11 @@ class Outbox:
         return sum(last - first + 1 for first, last in self.done.gaps(self.lowest, self.last_seq))
 
     def spans(self, after: int, upto: int, under_way: SeqRanges) -> Iterator[Span]:
-        """What is neither acknowledged nor ``under_way`` in ``after < seq <= upto``, ascending."""
+        """What is neither acknowledged, held nor ``under_way`` in ``after < seq <= upto``."""
         covered = self.done.copy()
         covered.update(under_way)
-        void = SeqRanges((one.first, one.last) for one in self.voids.values())
+        covered.update(self.held)
+        void = self.void_ranges()
         for gap_first, gap_last in covered.gaps(after + 1, min(upto, self.last_seq)):
             for index, (first_seq, epoch) in enumerate(self._epochs):
                 first, last = max(gap_first, first_seq), min(gap_last, self._end_of(index))
@@ -84,6 +91,10 @@ class Outbox:
                         ends = max(one.first, first), min(one.last, last)
                         parts.append(Span(epoch, first_seq, *ends, one.reason))
                 yield from sorted(parts, key=lambda part: part.first)
+
+    def void_ranges(self) -> SeqRanges:
+        """Everything that will never be sent."""
+        return SeqRanges((one.first, one.last) for one in self.voids.values())
 
     def epoch_range(self, epoch: str) -> SeqRange | None:
         """First and last committed sequence number of ``epoch`` (last below first: none yet)."""

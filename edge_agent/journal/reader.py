@@ -1,25 +1,45 @@
 """Reading the journal without disturbing its writer: for other threads, command line and tests.
 
 Every call opens a connection of its own, so a reader never holds back the write-ahead log for
-longer than the call. ``Journal`` is the only writer.
+longer than the call. ``Journal`` is the only writer. Decides how a row becomes an entry again: a
+record from its form and its numbers, with the time that is believed today.
 """
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from edge_agent.storage.database import read_only
 from models.contract.messages import Entry, EntryKey, Kind, SeqRange
+from models.contract.payload import RecordForm, form_from_json
+from models.contract.record import Quality
 from models.contract.timestamps import Instant
-
-from ..storage.database import read_only
 
 _PAGE = 2_000
 _COLUMNS = (
-    "SELECT epochs.epoch, seq, kind, device, measured_at, monotonic_ms, body"
-    " FROM journal JOIN epochs ON epochs.id = epoch_id"
+    "SELECT epochs.epoch, seq, kind, device, measured_at + coalesce(correction_ms, 0),"
+    " monotonic_ms, form_id, body, NOT trusted AND correction_ms IS NULL"
+    " FROM journal JOIN periods ON periods.id = period_id JOIN epochs ON epochs.id = epoch_id"
 )
+
+
+class Row(NamedTuple):
+    """A journal row as it is kept. With a ``form``, ``body`` is the JSON list of its values."""
+
+    epoch: str
+    seq: int
+    kind: Kind
+    device: str
+    measured_at: Instant
+    """Corrected, when the clock was set after it had been written."""
+    monotonic_ms: int
+    form: RecordForm | None
+    body: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,12 @@ class StoredEntry:
     measured_at: Instant
     monotonic_ms: int
     """Milliseconds on the boot's own clock when it was appended."""
+    samples: int = 1
+    """Polls that a record stands for."""
+    asleep: bool = False
+    """A record that says of every quantity that the device sleeps."""
+    waits: bool = False
+    """Not to be sent as news: its time is not known yet, or it stands for older entries."""
 
     @property
     def seq(self) -> int:
@@ -48,11 +74,33 @@ class EpochRow:
     started_at: Instant
 
 
+def stored_entry(row: Row, *, waits: bool = False) -> StoredEntry:
+    """The entry that ``row`` keeps."""
+    form, body = row.form, row.body
+    if form is not None:
+        body = form.body(row.measured_at, json.loads(body))
+    return StoredEntry(
+        Entry(EntryKey(row.epoch, row.seq), row.kind, body),
+        row.device,
+        row.measured_at,
+        row.monotonic_ms,
+        samples=form.samples if form is not None else 1,
+        asleep=form is not None and is_asleep(form),
+        waits=waits,
+    )
+
+
+def is_asleep(form: RecordForm) -> bool:
+    """Whether such a record says that the device sleeps, and nothing else."""
+    return not form.names and all(flaw is Quality.ASLEEP for _, flaw in form.flaws)
+
+
 class JournalReader:
     """Read-only view of a journal file, open elsewhere or not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._forms: dict[int, RecordForm] = {}  # a form never changes under its number
 
     def entries(self, first: int = 1, last: int = 2**63 - 1) -> Iterator[StoredEntry]:
         """Committed entries with ``first <= seq <= last``, ascending, read page by page."""
@@ -62,6 +110,10 @@ class JournalReader:
 
     def run(self, first: int, last: int, limit: int) -> list[StoredEntry]:
         """At most ``limit`` entries with ``first <= seq <= last``, ascending."""
+        return [stored_entry(row) for row in self.rows(first, last, limit)]
+
+    def rows(self, first: int, last: int, limit: int) -> list[Row]:
+        """The same as rows, which is quicker."""
         where = f"{_COLUMNS} WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
         return self._select(where, (first, last, limit))
 
@@ -69,13 +121,15 @@ class JournalReader:
         """The newest entry of ``kind`` among the last ``among`` entries."""
         where = f"{_COLUMNS} WHERE kind = ? AND seq > (SELECT max(seq) FROM journal) - ?"
         found = self._select(f"{where} ORDER BY seq DESC LIMIT 1", (kind.value, among))
-        return found[0] if found else None
+        return stored_entry(found[0]) if found else None
 
     def seqs_since(self, since: Instant) -> list[SeqRange]:
         """Ranges of entries measured at ``since`` or later, ascending; neighbours may touch."""
         with read_only(self.path) as connection:
             rows = connection.execute(
-                "SELECT seq FROM journal WHERE measured_at >= ? ORDER BY seq", (since,)
+                "SELECT seq FROM journal JOIN periods ON periods.id = period_id"
+                " WHERE measured_at + coalesce(correction_ms, 0) >= ? ORDER BY seq",
+                (since,),
             )
             ranges: list[SeqRange] = []
             for (seq,) in rows:
@@ -116,13 +170,53 @@ class JournalReader:
             "pending": committed - acknowledged,
         } | kinds
 
-    def _select(self, sql: str, parameters: Sequence[int | str]) -> list[StoredEntry]:
+    def records_per_device(self, start: Instant, end: Instant) -> dict[str, tuple[int, int]]:
+        """Polls measured in ``start <= t < end``: with values, and asleep, by device."""
+        found: dict[str, tuple[int, int]] = {}
         with read_only(self.path) as connection:
-            return [
-                StoredEntry(
-                    Entry(EntryKey(epoch, seq), Kind(kind), body), device, measured_at, monotonic_ms
-                )
-                for epoch, seq, kind, device, measured_at, monotonic_ms, body in connection.execute(
-                    sql, parameters
-                )
-            ]
+            groups = connection.execute(
+                "SELECT form_id, device, count(*) FROM journal"
+                " JOIN periods ON periods.id = period_id WHERE kind = 'record'"
+                " AND measured_at + coalesce(correction_ms, 0) >= ?"
+                " AND measured_at + coalesce(correction_ms, 0) < ? GROUP BY form_id, device",
+                (start, end),
+            ).fetchall()
+            for number, device, count in groups:
+                form = self._form(connection, number)
+                name = device if form is None else form.device
+                polls = count * (1 if form is None else form.samples)
+                have, asleep = found.get(name, (0, 0))
+                if form is not None and is_asleep(form):
+                    found[name] = have, asleep + polls
+                else:
+                    found[name] = have + polls, asleep
+        return found
+
+    def form(self, number: int) -> RecordForm:
+        """The form with this number."""
+        with read_only(self.path) as connection:
+            form = self._form(connection, number)
+        assert form is not None
+        return form
+
+    def _form(self, connection: sqlite3.Connection, number: int | None) -> RecordForm | None:
+        if number is None:
+            return None
+        if number not in self._forms:
+            (text,) = connection.execute(
+                "SELECT text FROM forms WHERE id = ?", (number,)
+            ).fetchone()
+            self._forms[number] = form_from_json(json.loads(text))
+        return self._forms[number]
+
+    def _select(self, sql: str, parameters: Sequence[int | str]) -> list[Row]:
+        rows: list[Row] = []
+        with read_only(self.path) as connection:
+            found = connection.execute(sql, parameters).fetchall()
+            for epoch, seq, kind, named, at, monotonic_ms, number, body, untrusted in found:
+                form = self._form(connection, number)
+                if form is not None and untrusted:
+                    form = form.untrusted
+                device = named if form is None else form.device
+                rows.append(Row(epoch, seq, Kind(kind), device, at, monotonic_ms, form, body))
+        return rows

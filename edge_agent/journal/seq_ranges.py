@@ -63,6 +63,10 @@ class SeqRanges:
             yield max(first, self._firsts[position]), min(last, self._lasts[position])
             position += 1
 
+    def covers(self, first: int, last: int) -> bool:
+        """Whether all of ``first..last`` is in the set."""
+        return next(self.gaps(first, last), None) is None
+
     def count(self) -> int:
         """How many numbers are in the set."""
         return sum(last - first + 1 for first, last in self)

@@ -15,7 +15,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import StorageError
+from edge_agent.errors import StorageError
+
 from . import migrations
 
 _log = logging.getLogger(__name__)
@@ -94,17 +95,18 @@ def _set_aside_if_unusable(path: Path, schema: str) -> Path | None:
     except sqlite3.OperationalError:
         raise  # locked, or no permission: the file itself may be sound
     except sqlite3.DatabaseError as error:
-        return _set_aside(path, "corrupt", str(error))
+        return set_aside(path, "corrupt", str(error))
     if flaws != ["ok"]:
-        return _set_aside(path, "corrupt", "; ".join(flaws))
+        return set_aside(path, "corrupt", "; ".join(flaws))
     newest = migrations.newest_version(schema)
     if version > newest:
         reason = f"schema version {version} is newer than {newest}, the newest this agent knows"
-        return _set_aside(path, "newer", reason)
+        return set_aside(path, "newer", reason)
     return None
 
 
-def _set_aside(path: Path, why: str, reason: str) -> Path:
+def set_aside(path: Path, why: str, reason: str) -> Path:
+    """Rename a file that cannot be used, with what belongs to it; its new name."""
     number = 1
     while (target := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 from paho.mqtt.client import topic_matches_sub
 
+from edge_agent.errors import TransportUnavailable
 from models.contract import topics
 from models.contract.payload import MAX_PAYLOAD, canonical
 
-from ..errors import TransportUnavailable
 from .mqtt_client import (
     Accepted,
     Connection,

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge_agent.journal.seq_ranges import SeqRanges
 from models.contract.messages import SeqRange
-
-from ..journal.seq_ranges import SeqRanges
 
 
 @dataclass(slots=True)

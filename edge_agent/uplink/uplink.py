@@ -24,6 +24,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_agent.journal.journal import Journal
+from edge_agent.journal.reader import StoredEntry
+from edge_agent.journal.seq_ranges import SeqRanges
 from models.contract import topics
 from models.contract.errors import ContractError
 from models.contract.messages import Kind, Rewind, Status, Void
@@ -37,9 +40,6 @@ from models.contract.payload import (
 )
 from models.contract.timestamps import format_iso8601
 
-from ..journal.journal import Journal
-from ..journal.reader import StoredEntry
-from ..journal.seq_ranges import SeqRanges
 from .batching import TEXT_PER_BYTE, Packed, pack
 from .mqtt_client import LastWill, MqttSettings, Published
 from .mqtt_session import MessageCallback, MqttSession
@@ -325,7 +325,8 @@ class Uplink:
         forecasts = [stored for stored in entries if stored.entry.kind is Kind.FORECAST]
         self._forecast = forecasts[-1] if forecasts else self._forecast
         if self.connected:
-            self._live.extend(entries)  # what falls out at the other end is backlog
+            # What falls out at the other end is backlog.
+            self._live.extend(stored for stored in entries if not stored.waits)
             self._wake.set()
 
     def _on_connected(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -24,6 +24,7 @@ from .checks import (
 )
 from .errors import ContractError
 from .forecast import MAX_STEPS, check_step
+from .ledger import MAX_LEDGERS, DayLedger
 from .quantities import quantity
 from .timestamps import Instant, check_instant
 from .topics import check_identifier
@@ -92,6 +93,11 @@ class EntryKey:
         check_count(self.seq, "seq", 1, MAX_SEQ)
 
 
+def body_digest(kind: str, body: str) -> bytes:
+    """SHA-256 over the kind of an entry and its canonical body."""
+    return hashlib.sha256(f"{kind}\n{body}".encode()).digest()
+
+
 @dataclass(frozen=True)
 class Entry:
     """A journal entry as it travels. ``body`` is canonical JSON text without the key."""
@@ -102,8 +108,8 @@ class Entry:
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 over kind and body: the same key must never come with another digest."""
-        return hashlib.sha256(f"{self.kind.value}\n{self.body}".encode()).digest()
+        """The same key must never come with another digest."""
+        return body_digest(self.kind.value, self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,12 @@ class Batch:
         for block in self.blocks:
             if block.seqs[0] < self.first_seq:
                 raise ContractError("a block holds a seq from before its epoch")
+
+    def all_entries(self) -> Iterator[Entry]:
+        """Every entry, those of the blocks too, in no particular order."""
+        yield from self.entries
+        for block in self.blocks:
+            yield from block.entries(self.epoch)
 
 
 @dataclass(frozen=True)
@@ -222,6 +234,9 @@ class Status:
     bundle: BundleStatus = BundleStatus()
     counters: Mapping[str, int] = field(default_factory=dict)
     """Journal, uplink and device counters, by name."""
+    ledger: tuple[DayLedger, ...] = ()
+    """What became of the turns of some devices on some days, each pair once; live the days in
+    progress and before, in the journal also older ones that have changed."""
 
     def __post_init__(self) -> None:
         check_identifier(self.agent)
@@ -231,6 +246,10 @@ class Status:
         for name, count in self.counters.items():
             check_text(name, "counters")
             check_count(count, f"counters.{name}")
+        if len(self.ledger) > MAX_LEDGERS:
+            raise ContractError(f"ledger: at most {MAX_LEDGERS} rows, not {len(self.ledger)}")
+        if len({(row.device, row.day) for row in self.ledger}) < len(self.ledger):
+            raise ContractError("ledger: a device stands twice on one day")
 
 
 class Severity(StrEnum):

@@ -122,9 +122,9 @@ class Centre:
             self.largest = max(self.largest, len(payload))
             batch = decode_batch(payload)
             self.voids += batch.voids
-            for entry in batch.entries:
+            for entry in batch.all_entries():
                 self._store(entry.key, entry.digest)
-            seqs = [entry.key.seq for entry in batch.entries]
+            seqs = [entry.key.seq for entry in batch.all_entries()]
             seqs += [seq for void in batch.voids for seq in range(void.first, void.last + 1)]
             self._acknowledge(topic.identifier, batch.epoch, seqs)
         elif topic.channel in _KINDS:

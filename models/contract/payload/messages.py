@@ -7,8 +7,10 @@ from typing import Any
 
 from .. import SCHEMA_VERSION
 from ..checks import MAX_LONG_TEXT
+from ..errors import PayloadError
 from ..fields import Fields, Json, checked
 from ..forecast import MAX_STEP_MINUTES
+from ..ledger import MAX_POLL_MS, DayLedger, Reason
 from ..messages import (
     MAX_CERTIFICATE,
     MAX_CERTIFICATE_CHAIN,
@@ -29,9 +31,9 @@ from .json_text import JOURNAL_KEY
 
 
 def status_to_json(status: Status) -> dict[str, Json]:
-    """JSON object of an agent's status."""
+    """JSON object of an agent's status. Without ledger rows it is what it was before there were."""
     bundle = status.bundle
-    return {
+    body: dict[str, Json] = {
         "v": SCHEMA_VERSION,
         "agent": status.agent,
         "timestamp": format_iso8601(status.timestamp),
@@ -48,6 +50,9 @@ def status_to_json(status: Status) -> dict[str, Json]:
         },
         "counters": dict(status.counters),
     }
+    if status.ledger:
+        body["ledger"] = [day_ledger_to_json(row) for row in status.ledger]
+    return body
 
 
 def status_from_json(body: Mapping[str, Any]) -> Status:
@@ -72,8 +77,49 @@ def status_from_json(body: Mapping[str, Any]) -> Status:
         fields.text("journal_epoch"),
         fields.integer("first_seq", 1),
     )
+    ledger = tuple(
+        day_ledger_from_json(row, f"ledger[{index}]")
+        for index, row in enumerate(fields.array("ledger", optional=True))
+    )
     fields.finish()
-    return checked(lambda: Status(*values, BundleStatus(*bundle), counted))
+    return checked(lambda: Status(*values, BundleStatus(*bundle), counted, ledger))
+
+
+def day_ledger_to_json(row: DayLedger) -> dict[str, Json]:
+    """JSON object of one device's day; reasons without a turn are left out."""
+    return {
+        "day": row.day,
+        "device": row.device,
+        "poll_ms": row.poll_ms,
+        "expected": row.expected,
+        "have": row.have,
+        "thinned": row.thinned,
+        "lost": {reason.value: turns for reason, turns in row.lost.items()},
+    }
+
+
+def day_ledger_from_json(body: object, path: str = "") -> DayLedger:
+    """Inverse of :func:`day_ledger_to_json`; ``path`` says in errors where it stands."""
+    if not isinstance(body, Mapping):
+        raise PayloadError("must be an object", path)
+    fields = Fields(body, path)
+    lost = fields.object("lost")
+    by_reason = {name: lost.integer(name) for name in lost.rest()}
+    values = (
+        fields.text("day"),
+        fields.identifier("device"),
+        fields.integer("poll_ms", 1, MAX_POLL_MS),
+        fields.integer("expected"),
+        fields.integer("have"),
+        fields.integer("thinned"),
+    )
+    fields.finish()
+    unknown = sorted(set(by_reason) - set(Reason))
+    if unknown:
+        known = ", ".join(Reason)
+        raise PayloadError(f"{unknown[0][:40]!r} is no reason; known: {known}", f"{path}.lost")
+    reasons = {Reason(name): turns for name, turns in by_reason.items()}
+    return checked(lambda: DayLedger(*values, reasons), path)
 
 
 def alert_to_json(alert: Alert) -> dict[str, Json]:
