@@ -47,7 +47,7 @@ from .file import ClockPeriod, JournalFile, Waiting, values_text
 from .group_commit import GroupCommitter
 from .outbox import Outbox
 from .reader import JournalReader, StoredEntry, stored_entry
-from .room import RESERVE_PAGES, Room
+from .room import RESERVE_BYTES, Room
 from .seq_ranges import SeqRanges
 from .thinning import STEPS, KeptRow
 
@@ -418,8 +418,9 @@ class Journal:
         A few pages of reserve let that succeed, and on a full disk the ballast does.
         """
         file = self._file
-        file.set_cap(max(self._settings.max_bytes // file.page_bytes, file.pages() + RESERVE_PAGES))
-        self._room.drop_ballast_if_full()
+        reserve = RESERVE_BYTES // file.page_bytes
+        file.set_cap(max(self._settings.max_bytes // file.page_bytes, file.pages() + reserve))
+        self._room.drop_ballast()
         try:
             self._transaction(())  # acknowledgements that only memory knows
             return (

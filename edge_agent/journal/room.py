@@ -16,8 +16,8 @@ _log = logging.getLogger(__name__)
 
 BALLAST_BYTES = 4_000_000
 """A write-ahead log at its longest, its index, and some pages."""
-RESERVE_PAGES = 64
-"""Pages of the cap that only deleting and thinning may use."""
+RESERVE_BYTES = 256_000
+"""Of the cap: only deleting and thinning may use it."""
 
 
 class Room:
@@ -31,7 +31,7 @@ class Room:
         """Pages the file may have now; it has ``pages`` of ``page_bytes`` bytes."""
         most = self._max_bytes // page_bytes
         growth = (self.free_bytes() - self._keep_free) // page_bytes
-        return max(min(most, pages + max(0, growth)) - RESERVE_PAGES, 1)
+        return max(min(most, pages + max(0, growth)) - RESERVE_BYTES // page_bytes, 1)
 
     def free_bytes(self) -> int:
         """What the file system has left for this user."""
@@ -55,13 +55,13 @@ class Room:
             self._ballast.unlink(missing_ok=True)
             _log.debug("%s: no ballast: %s", self._ballast, error)
 
-    def drop_ballast_if_full(self) -> None:
-        """Give the ballast up when it is the disk that is full, and not the journal's share."""
-        if self.free_bytes() < BALLAST_BYTES:
-            self.drop_ballast()
-
     def drop_ballast(self) -> bool:
-        """Give the ballast's space back to the file system; False when there was none."""
+        """Give the ballast up when it is the disk that is full, and not the journal's share.
+
+        False when that was not so, or there was none.
+        """
+        if self.free_bytes() >= BALLAST_BYTES:
+            return False
         try:
             self._ballast.unlink()
         except OSError:

@@ -22,10 +22,9 @@ from . import migrations
 _log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
-WAL_PAGES = 256
-"""Pages of 4 KiB in the write-ahead log before it is folded back into the file."""
-WAL_BYTES = 2 * WAL_PAGES * 4096
-"""What the log file is cut back to after it had to grow."""
+WAL_BYTES = 1_048_576
+"""Length of the write-ahead log at which it is folded back into the file; twice that stays on the
+disk, so that a full disk still has room for a transaction."""
 CACHE_KIB = 512
 
 
@@ -51,8 +50,9 @@ def open_database(path: Path, schema: str) -> tuple[sqlite3.Connection, Path | N
             " user and has free space"
         ) from error
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // page_bytes}")
+    connection.execute(f"PRAGMA journal_size_limit = {2 * WAL_BYTES}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection, set_aside

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import StorageError
+from edge_agent.errors import StorageError
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -55,6 +55,12 @@ def migrate_in_child(path: Path, name: str) -> None:
         )
 
 
+PAGE_BYTES = 1024
+"""A commit writes whole pages; with 10 devices every 5 s and a window of 30 s, pages of 4096 bytes
+cost 83 MB a day and pages of 1024 bytes 53 (measured at the block layer, log and file system
+included)."""
+
+
 def migrate(path: Path, name: str) -> None:
     """Apply what is missing to ``path``, each script in a transaction of its own."""
     from sqlite_utils import Database, Migrations
@@ -65,6 +71,7 @@ def migrate(path: Path, name: str) -> None:
         migrations(name=script.stem)(step)  # type: ignore[type-var]
     database = Database(path)
     try:
+        database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # no effect once there are tables
         migrations.apply(database)
     finally:
         database.close()

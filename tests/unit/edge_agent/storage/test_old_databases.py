@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.errors import StorageError
 from edge_agent.forecasting.interval_store import IntervalStore
-from edge_agent.storage.migrations import newest_version
+from edge_agent.storage.migrations import migrate_in_child, newest_version
 from edge_agent.storage.state_store import StateDatabase, StateStore
 from models.contract.clock import SystemClock
 from models.contract.messages import Kind, Void
@@ -62,3 +63,18 @@ def test_a_state_file_of_version_1_loses_what_it_held(old: Path) -> None:
         assert values.tolist() == [0.0, 100.0, 200.0, 300.0]
     finally:
         database.close()
+
+
+def test_a_cut_within_a_migration_leaves_half_a_schema(old: Path) -> None:
+    path = old / "journal.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE journal_new (x)")  # makes the script fail in its middle
+    with pytest.raises(StorageError, match="journal_new already exists"):
+        migrate_in_child(path, "journal")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        assert "forms" not in tables
+        assert "entries" in tables
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        connection.execute("DROP TABLE journal_new")
+    migrate_in_child(path, "journal")
