@@ -1,9 +1,9 @@
-"""The composition root of the agent: builds the rooms, wires them, starts and stops them.
+"""The composition root of the agent: opens its parts, wires them, and puts workers over them.
 
-Loops: one poller per device, the interval loop that also forecasts, uplink, updater, status, and
-the watchdog over all of them. A loop that fails ends the agent (systemd starts it again); a device,
-broker, bundle, forecast or full disk does not. What waits for the card runs in one worker thread,
-one thing after the other, so that a card that stalls for seconds delays no poll.
+Workers: one poller per device, intervals and forecasts, uplink, updater, ledger, clock, status, and
+resources. One that fails or stands still is started again, then the process (``supervision``); a
+device, broker, bundle, forecast or full disk ends neither. What waits for the card runs in one
+worker thread, one thing after the other, so that a card that stalls for seconds delays no poll.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -22,53 +21,62 @@ from typing import Any, TypeVar
 from firmware_bridge import Buses, Link, link_of, open_driver
 from firmware_bridge.flight import DumpLimit
 from firmware_bridge.serial_ports import stable_name
+from models.contract.checks import clip_text
 from models.contract.clock import Clock, open_clock
-from models.contract.forecast import Forecast
-from models.contract.messages import Alert, BundleStatus, Kind, Status
-from models.contract.payload import alert_to_json, forecast_to_json, record_to_json
+from models.contract.ledger import Reason
+from models.contract.messages import Alert, BundleStatus, Kind, SeqRange, Severity
+from models.contract.payload import alert_to_json
 from models.contract.record import Record
-from models.contract.timestamps import (
-    STEP_MS,
-    Instant,
-    floor_to_step,
-    format_iso8601,
-    next_step,
-)
-from models.contract.topics import bundle_topic
+from models.contract.timestamps import Instant, parse_iso8601
 from models.features.solar_geometry import solar_position
 from models.features.spec import current_spec
 from models.runtimes.elf import current_cpu
 
+from .clock.keeper import ClockKeeper, open_watch
 from .devices.acquisition import LONGEST_PAUSE_S, LONGEST_POLL_S, DevicePoller
 from .devices.flight_files import FlightFiles
 from .devices.tables import check_lines
-from .errors import TransportUnavailable
+from .forecasting.cycle import ForecastCycle
 from .forecasting.engine import ForecastEngine, NoBundle
 from .forecasting.interval_keeper import IntervalKeeper
 from .forecasting.interval_store import IntervalStore
+from .journal.boot import boot_id
 from .journal.journal import Journal
-from .pacing import wait_for_turn
+from .journal.thinning import KeptRow
+from .ledger.ledger import Ledger
+from .ledger.loop import LedgerLoop
 from .settings import EdgeSettings
-from .status.status_file import StatusFile
+from .status.reporter import StatusReporter
+from .status.status_file import ClockState, DeviceState, StatusFile
 from .storage.state_store import StateDatabase, StateStore
-from .supervision import Progress, Watchdog, notify_systemd
+from .supervision import (
+    Busy,
+    LoopGuard,
+    ResourceCheck,
+    Supervisor,
+    UsageReader,
+    notify_systemd,
+)
 from .updating.bundle_source import RetainedSource
-from .updating.updater import Updater, UpdateResult
+from .updating.loop import RetainedFetches, UpdateLoop
+from .updating.updater import Updater
 from .uplink.uplink import Uplink
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SETTLE_SHARE = 0.02
-"""Share of an interval to wait after its end for polls that are under way."""
 _GOODBYE_S = 10.0
 _SLACK_S = 120.0
 """Added to how long a loop may take, before it counts as stuck."""
+_INTERVALS_S = 1200.0
+_CARD_STALL_S = 600.0
+"""A card that does not answer for longer than this does not answer any more."""
 _LONGEST_CHECK_S = 7200.0
 _START_S = 900
 """Checking a large journal on a slow card takes minutes."""
-_RUINED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_ANNOUNCEMENT = bundle_topic("metadata/timestamp.json")
+_LAST_WORDS_S = 8.0
+NOT_BEFORE = parse_iso8601("2026-11-27T00:00:00Z")
+"""This version was not there before; a clock that says so is wrong."""
 
 
 def agent_version() -> str:
@@ -82,27 +90,29 @@ def agent_version() -> str:
 class Agent:
     """A running site."""
 
-    def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: EdgeSettings, clock: Clock | None = None, guard: LoopGuard | None = None
+    ) -> None:
+        """``guard``: a thread that ends the process when this loop does not turn any more."""
         self.settings = settings
         self.clock = clock or open_clock(settings.agent.clock_anchor)
-        self._watchdog = Watchdog(self.clock.monotonic)
+        self._guard = guard
         self._dump_limit = DumpLimit()
         self._flight_files = FlightFiles(settings.data_dir)
         self._pollers: list[DevicePoller] = []
-        self._last_forecast: Forecast | None = None
-        self._update_wanted = asyncio.Event()
-        self._announced = b""
-        self._fetches: set[asyncio.Task[Any]] = set()
-        self._ending = False
-        self._forecast_failures = 0
-        self._complaint = ""
+        self._card = Busy(self.clock.monotonic)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until ``stop`` is set; nothing that was read is lost by stopping."""
+        """Run until ``stop`` is set; nothing that was read is lost by stopping.
+
+        Raises:
+            WorkerFailed: something is beyond help; only a new process helps.
+        """
         async with AsyncExitStack() as stack:
             notify_systemd(f"EXTEND_TIMEOUT_USEC={_START_S * 1_000_000}")
             self._open(stack)
-            tasks = [asyncio.create_task(loop, name=name) for name, loop in self._loops()]
+            supervisor = self._supervisor()
             notify_systemd("READY=1")
             _log.info(
                 "agent %s runs: %d devices, journal epoch %s",
@@ -111,45 +121,114 @@ class Agent:
                 self._journal.epoch,
             )
             stopping = asyncio.create_task(stop.wait(), name="stop")
-            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            notify_systemd("STOPPING=1")
-            await self._end([stopping, *tasks])
-            for task in done - {stopping}:
-                # A loop never ends by itself: say why, and let the exit code tell systemd.
-                raise RuntimeError(f"the {task.get_name()} loop ended") from task.exception()
+            supervising = asyncio.create_task(supervisor.run(), name="supervisor")
+            await asyncio.wait([stopping, supervising], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            supervising.cancel()
+            try:
+                await supervising
+            except asyncio.CancelledError:
+                if not stop.is_set():
+                    raise
+
+    # --- opening -------------------------------------------------------------------------------
 
     def _open(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
+        settings, clock = self.settings, self.clock
         # Callbacks run last in, first out: uplink, then journal, then the databases.
         database = StateDatabase(settings.data_dir / "state.sqlite")
         stack.callback(database.close)
         # Ends before the database closes under it.
         self._worker = stack.enter_context(ThreadPoolExecutor(1, "card"))
-        self._state = StateStore(database, self.clock)
-        intervals = IntervalStore(database)
-        self._journal = Journal(settings.data_dir / "journal.sqlite", settings.journal, self.clock)
+        self._state = StateStore(database, clock)
+        self._ledger = Ledger(database)
+        watch = open_watch(
+            clock,
+            settings.clock,
+            self._state,
+            scaled=settings.agent.clock_anchor is not None,
+            not_before=NOT_BEFORE,
+            boot_id=boot_id(),
+        )
+        self._journal = Journal(
+            settings.data_dir / "journal.sqlite", settings.journal, clock, watch.look
+        )
         stack.callback(self._journal.close)
-        self._keeper = IntervalKeeper(settings.agent.id, settings.roles, intervals)
-        self._resume()
+        self._ledger.resume(
+            self._journal.reader,
+            {device.name: int(device.poll_s * 1000) for device in settings.devices},
+            clock.now(),
+        )
+        self._reporter = StatusReporter(
+            settings.agent.id,
+            agent_version(),
+            clock,
+            self._journal,
+            StatusFile(settings.run_dir, settings.data_dir),
+            every_s=settings.agent.status_every_s,
+            in_worker=self._in_worker,
+        )
         self._uplink = Uplink(
             settings.agent.id,
             self._journal,
             settings.mqtt,
             settings.uplink,
-            status=self._status,
+            status=self._reporter.status,
             reconnect=settings.reconnect,
         )
         stack.callback(self._uplink.close)
+        self._fetches = RetainedFetches(self._uplink)
         self._updater = self._open_updater()
-        self._engine = ForecastEngine(
-            settings.agent.id,
-            settings.site,
-            intervals,
-            self._state,
-            self._updater or NoBundle(),
+        intervals = IntervalStore(database)
+        self._cycle = ForecastCycle(
+            IntervalKeeper(settings.agent.id, settings.roles, intervals),
+            ForecastEngine(
+                settings.agent.id,
+                settings.site,
+                intervals,
+                self._state,
+                self._updater or NoBundle(),
+            ),
+            self._journal,
+            clock,
+            is_trusted=lambda: self._clock_keeper.trusted,
+            in_worker=self._in_worker,
         )
+        self._clock_keeper = ClockKeeper(
+            settings.agent.id,
+            watch,
+            clock,
+            settings.clock,
+            self._journal,
+            self._state,
+            connected=lambda: self._uplink.connected,
+            on_alert=self._on_alert,
+            in_worker=self._in_worker,
+        )
+        self._clock_keeper.on_trusted = self._cycle.trusted
+        self._clock_keeper.start()
+        self._listen_to_journal()
         self._open_devices(stack)
-        self._status_file = StatusFile(settings.data_dir)
+        self._usage = ResourceCheck(settings.resources, reader := UsageReader())
+        stack.callback(reader.close)
+        self._fill_status()
+
+    def _listen_to_journal(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def in_loop(work: Callable[..., object], *arguments: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(work, *arguments)
+
+        self._journal.on_commit(self._ledger.committed)
+
+        def thinned(rows: Sequence[KeptRow], left: int) -> None:
+            self._ledger.replaced(rows, left)
+            in_loop(self._on_thinned, len(rows))
+
+        self._journal.on_thinned = thinned
+        self._journal.on_corrected = lambda ranges: in_loop(self._on_corrected, list(ranges))
+        self._thinning_told = False
 
     def _open_devices(self, stack: AsyncExitStack) -> None:
         for line, share in check_lines(self.settings.devices).items():
@@ -174,6 +253,7 @@ class Agent:
                     self._on_alert,
                     is_daylight=self._is_daylight,
                     on_anomaly=partial(self._on_anomaly, link_of(link)),
+                    on_turns=self._on_turns,
                 )
             )
 
@@ -181,7 +261,7 @@ class Agent:
         if self.settings.bundles is None:
             return None
         source = RetainedSource(
-            self._fetch_retained,
+            self._fetches.fetch,
             asyncio.get_running_loop(),
             self.settings.bundles.answer_timeout_s,
         )
@@ -199,65 +279,115 @@ class Agent:
             directory = self.settings.bundles.directory
             _log.error("%s cannot be used, going on without bundles: %s", directory, error)
             return None
-        self._uplink.watch(_ANNOUNCEMENT, self._on_announcement)
         return updater
 
-    def _loops(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        watch = self._watchdog.watch
-        loops: list[tuple[str, Coroutine[Any, Any, None]]] = [
-            ("uplink", self._uplink.run()),
-            ("intervals", self._interval_loop(watch("intervals", 1200.0))),
-            ("status", self._status_loop(watch("status", self._status_deadline_s()))),
-            ("watchdog", self._watchdog.run()),
-        ]
-        watch("uplink", _SLACK_S, lambda: self._uplink.progress_at)
-        for poller, device in zip(self._pollers, self.settings.devices, strict=True):
+    def _fill_status(self) -> None:
+        reporter = self._reporter
+        reporter.uplink = self._uplink
+        reporter.bundle = self._updater.status if self._updater else BundleStatus
+        reporter.ledger = lambda: self._ledger.rows(self.clock.now())
+        reporter.forecast = lambda: self._cycle.last
+        reporter.clock_state = self._clock_state
+        reporter.devices = lambda: {
+            poller.driver.name: DeviceState(poller.health.state.value, poller.last_error)
+            for poller in self._pollers
+        }
+
+    # --- workers -------------------------------------------------------------------------------
+
+    def _supervisor(self) -> Supervisor:
+        settings = self.settings
+        supervisor = Supervisor(
+            self.clock.monotonic,
+            settings.supervision,
+            on_restart=self._on_restart,
+            on_well=self._on_well,
+            farewell=self._farewell,
+            guard=self._guard,
+        )
+        if self._guard is not None:
+            self._guard.last_words = lambda: self._journal.flush(_LAST_WORDS_S)
+        add, watch = supervisor.add, supervisor.watch
+        add(
+            "uplink",
+            lambda progress: self._uplink.run(),
+            _SLACK_S,
+            marked=lambda: self._uplink.progress_at,
+            leaves_last=True,
+        )
+        add("intervals", self._cycle.run, _INTERVALS_S)
+        add("status", self._reporter.run, _SLACK_S + 2 * settings.agent.status_every_s)
+        add("clock", self._clock_keeper.run, _SLACK_S)
+        ledger = LedgerLoop(
+            self._ledger,
+            self._journal,
+            self.clock,
+            status=self._reporter.status,
+            is_trusted=lambda: self._clock_keeper.trusted,
+            in_worker=self._in_worker,
+        )
+        self._ledger_loop = ledger
+        add("ledger", ledger.run, _SLACK_S + _CARD_STALL_S)
+        add("resources", self._usage.run, _SLACK_S)
+        for poller, device in zip(self._pollers, settings.devices, strict=True):
             deadline = _SLACK_S + LONGEST_POLL_S + LONGEST_PAUSE_S + 2 * device.poll_s
-            progress = watch(f"poll {device.name}", deadline)
-            loops.append((progress.name, poller.run(progress)))
-        if self._updater is not None and self.settings.bundles is not None:
-            deadline = self.settings.bundles.check_every_s + _LONGEST_CHECK_S
-            loops.append(("updater", self._update_loop(self._updater, watch("updater", deadline))))
-        return loops
+            add(f"poll {device.name}", poller.run, deadline, essential=False)
+        if self._updater is not None and settings.bundles is not None:
+            self._updates = UpdateLoop(
+                self._updater,
+                self._uplink,
+                settings.bundles.check_every_s,
+                on_checked=self._uplink.publish_status,
+            )
+            add("updater", self._updates.run, settings.bundles.check_every_s + _LONGEST_CHECK_S)
+        watch("journal-writer", _CARD_STALL_S, self._journal.busy.moved_at)
+        watch("card", _CARD_STALL_S, self._card.moved_at)
+        self._reporter.counters = (
+            lambda: {"forecast_failures": self._cycle.failures},
+            self._device_counters,
+            self._line_counters,
+            supervisor.counts,
+            self._usage.counts,
+        )
+        return supervisor
 
-    def _status_deadline_s(self) -> float:
-        return _SLACK_S + 2 * self.settings.agent.status_every_s
-
-    async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        """Stop reading, keep what was read, and say goodbye last: with everything counted."""
-        uplink = next(task for task in tasks if task.get_name() == "uplink")
-        others = [task for task in tasks if task is not uplink]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+    async def _farewell(self) -> None:
+        """Nobody reads any more: keep what was read, and say goodbye last, with all counted."""
         # A check for bundles waits in a thread for what nobody will bring any more.
-        self._ending = True
-        for fetch in self._fetches:
-            fetch.cancel()
-        # What was read since the last whole interval is in the journal; the next start takes it up.
-        try:
-            self._keeper.complete(floor_to_step(self.clock.now()))
-            await self._in_worker(self._keeper.store)
-        except Exception as error:
-            _log.warning("the last intervals could not be stored: %s", error)
+        self._fetches.end()
+        for work, what in (
+            (self._cycle.finish, "the last intervals could not be stored"),
+            (self._ledger_loop.save, "the ledger could not be saved"),
+            (partial(self._clock_keeper.save, at_once=True), "the clock's mark could not be saved"),
+        ):
+            try:
+                await work()
+            except Exception as error:
+                _log.warning("%s: %s", what, error)
         await asyncio.to_thread(self._journal.flush)
         try:
-            await self._write_status(online=False)
+            await self._reporter.write(online=False)
         except Exception as error:
             _log.warning("the last status could not be written: %s", error)
         self._uplink.close()
-        with suppress(Exception):  # TimeoutError too: goodbye is a courtesy
-            await asyncio.wait_for(uplink, _GOODBYE_S)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
+        def busy() -> T:
+            with self._card:
+                return work(*arguments)
 
-    # --- what the loops do ---------------------------------------------------------------------
+        return await asyncio.get_running_loop().run_in_executor(self._worker, busy)
 
-    def _on_record(self, record: Record) -> None:
-        self._journal.append(Kind.RECORD, record.device, record.measured_at, record_to_json(record))
-        self._keeper.add(record)
-        self._status_file.note(record)
+    # --- what happens --------------------------------------------------------------------------
+
+    def _on_record(self, record: Record) -> bool:
+        taken = self._journal.append_record(record)
+        self._cycle.add(record)
+        self._reporter.note(record)
+        return taken
+
+    def _on_turns(self, device: str, at: Instant, reason: Reason | None, turns: int) -> None:
+        self._ledger.count(device, at, reason, turns)
 
     def _on_alert(self, alert: Alert) -> None:
         self._journal.append(Kind.ALERT, alert.device, alert.timestamp, alert_to_json(alert))
@@ -270,124 +400,49 @@ class Agent:
         text = bus.recorder.to_text(reason, now)
         self._worker.submit(self._flight_files.write, bus.link.name, text, now)
 
-    async def _interval_loop(self, progress: Progress) -> None:
-        settle = int(STEP_MS * SETTLE_SHARE)
-        while True:
-            due = next_step(self.clock.now() - settle) + settle
-            if await wait_for_turn(self.clock, due, STEP_MS):
-                # The newest boundary that has passed: after a stall old forecasts help nobody.
-                await self._turn_of_interval(floor_to_step(self.clock.now() - settle))
-            progress.mark()
+    def _on_restart(self, worker: str, reason: str) -> None:
+        self._alert_of("worker-restarted", Severity.WARNING, f"{worker}: {reason}", active=True)
 
-    async def _turn_of_interval(self, boundary: Instant) -> None:
-        """Store what ended at ``boundary`` and forecast from there; one may fail and not both."""
+    def _on_well(self, worker: str) -> None:
+        text = f"{worker} runs well again"
+        self._alert_of("worker-restarted", Severity.INFO, text, active=False)
+
+    def _on_thinned(self, records: int) -> None:
+        if not self._thinning_told:  # once in the life of a process: it goes on for days
+            self._thinning_told = True
+            text = f"the journal is full: records not yet sent are thinned, {records} to begin with"
+            self._alert_of("journal-full", Severity.ALARM, text, active=True)
+
+    def _on_corrected(self, ranges: list[SeqRange]) -> None:
+        task = asyncio.create_task(self._take_up(ranges), name="corrected times")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take_up(self, ranges: list[SeqRange]) -> None:
         try:
-            self._keeper.complete(boundary)
-            await self._in_worker(self._keeper.store)
-        except Exception as error:
-            self._give_up_if_ruined(error)
-            _log.exception("intervals could not be stored; they are tried again")
-        try:
-            forecast = await self._in_worker(self._engine.issue, boundary)
-            self._journal.append(
-                Kind.FORECAST, forecast.site, forecast.issued_at, forecast_to_json(forecast)
-            )
-            self._last_forecast = forecast
-        except Exception as error:
-            self._give_up_if_ruined(error)
-            self._forecast_failures += 1
-            _log.exception("no forecast at %s; the next is tried", format_iso8601(boundary))
+            entries = await self._cycle.corrected(ranges)
+            await self._in_worker(self._ledger.corrected, entries)
+        except Exception:
+            _log.exception("records whose time was corrected could not be taken up")
 
-    def _give_up_if_ruined(self, error: Exception) -> None:
-        """A damaged ``state.sqlite`` is set aside at a start only: end in good order."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in _RUINED:
-            raise error
-
-    def _resume(self) -> None:
-        try:
-            taken = self._keeper.resume(
-                self._journal.reader, self._journal.last_seq, self.clock.now()
-            )
-        except sqlite3.Error as error:
-            _log.error("%s: open intervals begin anew: %s", self._journal.path, error)
-            return
-        if taken:
-            _log.info("%d records of intervals that were not stored yet are taken up", taken)
-
-    def _on_announcement(self, _topic: str, payload: bytes) -> None:
-        # A check reads this very topic, and its subscription brings it here again: only news count.
-        if payload != self._announced:
-            self._announced = payload
-            self._update_wanted.set()
-
-    async def _fetch_retained(self, topic_filter: str, timeout_s: float) -> dict[str, bytes]:
-        """As the uplink's, but an agent that ends waits for nobody."""
-        task = asyncio.current_task()
-        assert task is not None
-        if self._ending:
-            raise TransportUnavailable(f"{topic_filter}: the agent is ending")
-        self._fetches.add(task)
-        try:
-            return await self._uplink.fetch_retained(topic_filter, timeout_s)
-        finally:
-            self._fetches.discard(task)
-
-    async def _update_loop(self, updater: Updater, progress: Progress) -> None:
-        assert self.settings.bundles is not None
-        while True:
-            progress.mark()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._update_wanted.wait(), self.settings.bundles.check_every_s
-                )
-            self._update_wanted.clear()
-            if not self._uplink.connected:
-                self._announced = b""  # it will be told again with the next connection
-                continue
-            outcome = await asyncio.to_thread(updater.check)
-            if outcome.result is UpdateResult.REFUSED:
-                _log.error("bundle %s refused: %s", outcome.bundle, outcome.reason)
-            if outcome.result is UpdateResult.UNREACHABLE:
-                self._announced = b""
-            try:
-                self._uplink.publish_status()
-            except Exception:
-                _log.exception("the status could not be published")
-
-    async def _status_loop(self, progress: Progress) -> None:
-        while True:
-            try:
-                self._uplink.publish_status()
-                await self._write_status(online=True)
-                self._complaint = ""
-            except Exception as error:  # a full disk, mostly: said once, not every time
-                if str(error) != self._complaint:
-                    _log.exception("the status could not be told; the agent goes on")
-                self._complaint = str(error)
-            progress.mark()
-            await asyncio.sleep(self.settings.agent.status_every_s)
-
-    async def _write_status(self, *, online: bool) -> None:
-        await self._in_worker(self._status_file.write, self._status(online), self._last_forecast)
-
-    def _status(self, online: bool) -> Status:
-        counters = self._journal.counts() | self._uplink.counts()
-        counters["forecast_failures"] = self._forecast_failures
-        for poller in self._pollers:
-            for name, count in vars(poller.counters).items():
-                counters[f"{poller.driver.name}_{name}"] = count
-        counters |= self._line_counters()
-        return Status(
-            agent=self.settings.agent.id,
-            timestamp=self.clock.now(),
-            online=online,
-            version=agent_version(),
-            epoch=self._journal.epoch,
-            first_seq=self._journal.first_seq,
-            bundle=self._updater.status() if self._updater else BundleStatus(),
-            counters=counters,
+    def _alert_of(self, code: str, severity: Severity, text: str, *, active: bool) -> None:
+        agent = self.settings.agent.id
+        self._on_alert(
+            Alert(agent, self.clock.now(), code, severity, clip_text(text, 900), active=active)
         )
+
+    # --- what is told --------------------------------------------------------------------------
+
+    def _clock_state(self) -> ClockState:
+        period = self._clock_keeper.watch.look()
+        return ClockState(period.trusted, period.reason, self._journal.held_count())
+
+    def _device_counters(self) -> dict[str, int]:
+        return {
+            f"{poller.driver.name}_{name}": count
+            for poller in self._pollers
+            for name, count in vars(poller.counters).items()
+        }
 
     def _line_counters(self) -> dict[str, int]:
         counters: dict[str, int] = {}

@@ -20,7 +20,7 @@ from .devices.commands import register as register_device_commands
 from .errors import EdgeError
 from .logs import set_up_log
 from .settings import read_settings
-from .status.status_file import read_snapshot
+from .status.status_file import Snapshot, read_snapshot
 from .status.status_view import status_view
 
 app = typer.Typer(
@@ -58,12 +58,15 @@ def run(
 ) -> None:
     """Run the agent until it is told to stop (SIGTERM, Ctrl-C)."""
     from .app import Agent, run_until_signalled
+    from .supervision import LoopGuard
 
     settings = read_settings(config)
     set_up_log(verbose)
+    guard = LoopGuard()
+    guard.start()
 
     async def start(stop: asyncio.Event) -> None:
-        await Agent(settings).run(stop)
+        await Agent(settings, guard=guard).run(stop)
 
     asyncio.run(run_until_signalled(start))
 
@@ -76,15 +79,19 @@ def status(
 ) -> None:
     """Show what the running agent knows: bundle, forecast, devices, journal, uplink."""
     settings = read_settings(config)
+
+    def snapshot() -> Snapshot:
+        return read_snapshot(settings.run_dir, settings.data_dir)
+
     if as_json:
-        typer.echo(json.dumps(read_snapshot(settings.data_dir).to_json(), allow_nan=False))
+        typer.echo(json.dumps(snapshot().to_json(), allow_nan=False))
         return
     if not watch:
-        _console.print(status_view(read_snapshot(settings.data_dir)))
+        _console.print(status_view(snapshot()))
         return
     with Live(console=_console, auto_refresh=False) as live:
         while True:
-            live.update(status_view(read_snapshot(settings.data_dir)), refresh=True)
+            live.update(status_view(snapshot()), refresh=True)
             time.sleep(0.5)
 
 

@@ -13,8 +13,10 @@ from models.contract.topics import check_identifier
 from models.features.intervals import Role
 from models.features.site import Site
 
+from .clock.settings import ClockSettings
 from .devices.tables import DeviceTable
 from .journal.journal import JournalSettings
+from .supervision import ResourceLimits, SupervisionSettings
 from .updating.update_settings import UpdateSettings
 from .uplink.mqtt_client import MqttSettings
 from .uplink.reconnect import ReconnectSettings
@@ -28,7 +30,9 @@ class AgentSettings:
     id: str
     """Name of this box in every topic; the name in its certificate."""
     data_dir: str = "/var/lib/solar-edge"
-    """Holds ``journal.sqlite``, ``state.sqlite`` and the status file."""
+    """Holds ``journal.sqlite``, ``state.sqlite`` and what else must last."""
+    run_dir: str = "/run/solar-edge"
+    """Holds ``status.json``, in memory; where it is not there, ``data_dir`` does."""
     clock_anchor: str | None = None
     """File of a scaled clock (the demo); without it the wall clock."""
     status_every_s: float = 30.0
@@ -58,6 +62,9 @@ class EdgeSettings:
     journal: JournalSettings = JournalSettings()
     uplink: UplinkSettings = UplinkSettings()
     reconnect: ReconnectSettings = ReconnectSettings()
+    clock: ClockSettings = ClockSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
+    resources: ResourceLimits = ResourceLimits()
 
     def __post_init__(self) -> None:
         if not self.devices:
@@ -73,6 +80,11 @@ class EdgeSettings:
     def data_dir(self) -> Path:
         """Where the agent keeps its files."""
         return Path(self.agent.data_dir)
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the status file is, if the directory is there."""
+        return Path(self.agent.run_dir)
 
     @property
     def roles(self) -> dict[str, Role]:

@@ -17,12 +17,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from edge_agent.settings import EdgeSettings, read_settings
 from firmware_bridge import Buses, Decoded, DeviceError, DeviceSettings, open_driver
 from firmware_bridge.decoding import decode_content, decoded_to_json
 from models.contract.clock import open_clock
 from models.contract.errors import SettingsError
 
-from ..settings import EdgeSettings, read_settings
 from .tables import DeviceTable
 from .view import content_view, decoded_table, scan_view
 
@@ -274,14 +274,13 @@ def simulate(
     Fault kinds: silent, late, twice, swapped, cut, wrong_unit, wrong_function, wrong_count,
     wrong_transaction, garbled, damaged, stray, exception, sentinel.
     """
+    from edge_agent.app import run_until_signalled
+    from edge_agent.logs import set_up_log
     from firmware_bridge.simulator import SimulationSettings
     from firmware_bridge.simulator import simulate as run_simulation
     from firmware_bridge.simulator.faults import parse_rates
     from firmware_bridge.simulator.server import Habits, LineModel
     from firmware_bridge.simulator.spec import parse_spec
-
-    from ..app import run_until_signalled
-    from ..logs import set_up_log
 
     set_up_log(verbose=False)
     clock = open_clock(clock_anchor)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edge_agent.storage.state_store import StateStore
 from models.contract.forecast import Forecast, ForecastSeries, WeatherMode
 from models.contract.timestamps import STEP_MS, Instant, floor_to_step
 from models.features.site import FloatArray, Site, SiteSeries
@@ -24,7 +25,6 @@ from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
 from models.forecasters.persistence import NAME as PERSISTENCE_MODEL
 from models.forecasters.persistence import smart_persistence_quantiles
 
-from ..storage.state_store import StateStore
 from .coverage import CoverageTracker
 from .interval_store import IntervalStore
 

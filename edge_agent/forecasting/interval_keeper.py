@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.journal.reader import JournalReader, StoredEntry
 from models.contract.errors import ContractError
 from models.contract.messages import Kind
 from models.contract.payload import record_from_json
@@ -25,7 +26,6 @@ from models.contract.record import Record
 from models.contract.timestamps import DAY_MS, STEP_MS, Instant, floor_to_step
 from models.features.intervals import LATE_MS, Interval, IntervalBuilder, Role, site_interval
 
-from ..journal.reader import JournalReader
 from .interval_store import IntervalStore
 
 _log = logging.getLogger(__name__)
@@ -34,11 +34,26 @@ MOST_WAITING = 20_000
 """Rows in memory while the disk takes none: some days. The oldest go first."""
 LOOK_BACK_MS = DAY_MS
 """Intervals as old as this are still built from the journal at a start: the models' last day."""
+_FOR_EVER_MS = 3650 * DAY_MS
 _PAGE = 2_000
 _MOST_PAGES = 10
 _SITE_POWERS = ("ac_power", "grid_power")
 _SITE_SENSORS = ("temp_air", "ghi")
 _Key = tuple[Instant, str, str]
+
+
+def trusted_records(entries: Iterable[StoredEntry]) -> Iterator[Record]:
+    """The records among ``entries`` whose time is known."""
+    for stored in entries:
+        if stored.entry.kind is not Kind.RECORD:
+            continue
+        try:
+            record = record_from_json(json.loads(stored.entry.body))
+        except (ContractError, ValueError) as error:
+            _log.warning("entry %d of the journal is no record: %s", stored.seq, error)
+            continue
+        if record.clock_trusted:
+            yield record
 
 
 class IntervalKeeper:
@@ -96,12 +111,7 @@ class IntervalKeeper:
                 for stored in page
                 if stored.entry.kind is Kind.RECORD and since <= stored.measured_at <= now
             ]
-            for stored in recent:
-                try:
-                    record = record_from_json(json.loads(stored.entry.body))
-                except (ContractError, ValueError) as error:
-                    _log.warning("entry %d of the journal is no record: %s", stored.seq, error)
-                    continue
+            for record in trusted_records(recent):
                 missing = self._not_stored(record, since, current, known)
                 if missing is not None:
                     self._builder.add(missing)
@@ -110,6 +120,34 @@ class IntervalKeeper:
             if not recent or last <= 0:
                 break
         return taken
+
+    def build_again(
+        self, corrected: Iterable[Record], neighbours: Iterable[Record], now: Instant
+    ) -> None:
+        """Records whose time has become known only now.
+
+        Intervals that are still open take them like any record. Closed ones are built from them and
+        from their ``neighbours``, which were there before, and replace what was stored.
+        """
+        closed = IntervalBuilder(late_ms=_FOR_EVER_MS)
+        horizon = now - LATE_MS - STEP_MS
+        starts = set()
+        for record in corrected:
+            start = floor_to_step(record.measured_at)
+            if start >= horizon:
+                self._builder.add(record)
+            else:
+                closed.add(record)
+                starts.add(start)
+        for record in neighbours:
+            if floor_to_step(record.measured_at) in starts:
+                closed.add(record)
+        rows = closed.complete(now)
+        for row in rows:
+            self._recent.setdefault(row.start, {})[row.device, row.quantity] = row
+        rows += [row for start in sorted(starts) for row in self._site_rows(start)]
+        with self._lock:
+            self._waiting |= {(row.start, row.device, row.quantity): row for row in rows}
 
     def _not_stored(
         self,

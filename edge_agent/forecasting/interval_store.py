@@ -10,10 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.storage.state_store import StateDatabase
 from models.contract.timestamps import DAY_MS, STEP_MS, Instant
 from models.features.intervals import Interval
-
-from ..storage.state_store import StateDatabase
 
 KEEP_DAYS = 400
 """The models need the last day, demand needs weeks, a yearly comparison needs more than a year."""

@@ -26,13 +26,13 @@ import os
 import sqlite3
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.errors import StorageError
 from edge_agent.storage.database import set_aside
+from edge_agent.supervision import Busy
 from models.contract.clock import Clock
 from models.contract.errors import ContractError, PayloadError
 from models.contract.fields import Json
@@ -43,6 +43,7 @@ from models.contract.timestamps import DAY_MS, Instant, format_iso8601
 from models.contract.topics import check_identifier
 
 from .backlog import Backlog, gather
+from .boot import boot_id
 from .file import ClockPeriod, JournalFile, Waiting, values_text
 from .group_commit import GroupCommitter
 from .outbox import Outbox
@@ -126,7 +127,7 @@ class Journal:
             self._clock_period = clock_period
         self._guard = _lock_file(path)
         self._room = Room(path, settings.max_bytes, settings.keep_free_bytes)
-        self.boot_id = _boot_id()
+        self.boot_id = boot_id()
         self._file = self._open_file()
         self.set_aside = self._file.set_aside
         self.reader = JournalReader(path)
@@ -148,8 +149,8 @@ class Journal:
         self._ruined = ""  # why the file is to be set aside
         self.thinned = 0
         """Records that others stand for, since the start."""
-        self.moved_at = time.monotonic()
-        """Real time of the writer's last sign of life, for the supervisor."""
+        self.busy = Busy(time.monotonic)
+        """Whether the writer moves, for the supervisor."""
         self._committer: GroupCommitter[Waiting] = GroupCommitter(
             self._write,
             window_s=settings.commit_window_s,
@@ -306,7 +307,10 @@ class Journal:
 
     def _write(self, waiting: Sequence[Waiting]) -> None:
         """Make ``waiting`` and the acknowledgements of the moment durable, or raise."""
-        self.moved_at = time.monotonic()
+        with self.busy:
+            self._write_group(waiting)
+
+    def _write_group(self, waiting: Sequence[Waiting]) -> None:
         if self._ruined:
             self._start_over()
         stored = self._transaction_with_room(waiting)
@@ -408,7 +412,7 @@ class Journal:
     def _delete_old(self) -> None:
         before = self._clock.now() - self._settings.keep_days * DAY_MS
         while self._file.delete_acknowledged(list(self._saved.items()), before):
-            self.moved_at = time.monotonic()
+            pass
 
     # --- without room ----------------------------------------------------------------------------
 
@@ -582,10 +586,3 @@ def _lock_file(path: Path) -> int:
         os.close(descriptor)
         raise StorageError(f"{path}: another agent is writing this journal; end it first") from None
     return descriptor
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # no such file outside Linux: then every start counts as a boot
-        return str(uuid.uuid4())

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_agent.errors import EdgeError
 from models.contract.errors import ContractError
 from models.contract.forecast import Forecast
 from models.contract.messages import Status
@@ -25,13 +27,29 @@ from models.contract.payload import (
 )
 from models.contract.record import Record
 
-from ..errors import EdgeError
-
 NAME = "status.json"
 
 
 class NoStatus(EdgeError):
     """There is no readable status; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ClockState:
+    """Whether the box's clock can be believed."""
+
+    trusted: bool
+    reason: str
+    held: int
+    """Entries that wait for their true time."""
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """How a device is doing, beside its values."""
+
+    state: str
+    last_error: str | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,12 @@ class Snapshot:
     records: tuple[Record, ...]
     age_s: float
     """Real seconds since it was written."""
+    clock: ClockState | None = None
+    devices: Mapping[str, DeviceState] = field(default_factory=dict)
+    connected: bool = False
+    """Whether there was a connection to the broker."""
+    last_ack_s: float | None = None
+    """Real seconds since the centre's last acknowledgement, when it was written."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -51,32 +75,31 @@ class Snapshot:
             "status": status_to_json(self.status),
             "forecast": forecast_to_json(self.forecast) if self.forecast else None,
             "records": [record_to_json(record) for record in self.records],
+            "clock": asdict(self.clock) if self.clock else None,
+            "devices": {name: asdict(state) for name, state in self.devices.items()},
+            "connected": self.connected,
+            "last_ack_s": self.last_ack_s,
         }
 
 
 class StatusFile:
-    """Writes the snapshot of one agent, whole or not at all."""
+    """Writes snapshots of one agent, whole or not at all."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / NAME
-        self._records: dict[str, Record] = {}
+    def __init__(self, run_dir: Path | None, data_dir: Path) -> None:
+        """``run_dir``: a directory in memory, used if it is there; the card wears less."""
+        self._path = _directory(run_dir, data_dir) / NAME
 
-    def note(self, record: Record) -> None:
-        """Remember the newest record of a device."""
-        self._records[record.device] = record
-
-    def write(self, status: Status, forecast: Forecast | None) -> None:
+    def write(self, snapshot: Snapshot) -> None:
         """Replace the file. It is not synced: after a power cut the agent writes a new one."""
-        records = tuple(self._records.values())
-        text = json.dumps(Snapshot(status, forecast, records, 0.0).to_json(), allow_nan=False)
+        text = json.dumps(snapshot.to_json(), allow_nan=False)
         staged = self._path.with_suffix(".new")
         staged.write_text(text, encoding="utf-8")
         staged.replace(self._path)
 
 
-def read_snapshot(directory: Path) -> Snapshot:
-    """What the agent with this data directory wrote last. Raises ``NoStatus``."""
-    path = directory / NAME
+def read_snapshot(run_dir: Path | None, data_dir: Path) -> Snapshot:
+    """What the agent with these directories wrote last. Raises ``NoStatus``."""
+    path = _directory(run_dir, data_dir, NAME) / NAME
     try:
         written_at = path.stat().st_mtime
         body = json.loads(path.read_text(encoding="utf-8"))
@@ -85,8 +108,18 @@ def read_snapshot(directory: Path) -> Snapshot:
             forecast_from_json(body["forecast"]) if body["forecast"] else None,
             tuple(record_from_json(record) for record in body["records"]),
             max(0.0, time.time() - written_at),
+            ClockState(**body["clock"]) if body["clock"] else None,
+            {name: DeviceState(**state) for name, state in body["devices"].items()},
+            bool(body["connected"]),
+            body["last_ack_s"],
         )
     except FileNotFoundError:
         raise NoStatus(f"{path} is not there: has the agent been started?") from None
     except (OSError, ValueError, KeyError, TypeError, ContractError) as error:
         raise NoStatus(f"{path} cannot be read: {error}") from None
+
+
+def _directory(run_dir: Path | None, data_dir: Path, name: str = "") -> Path:
+    if run_dir is not None and (run_dir / name).exists():
+        return run_dir
+    return data_dir

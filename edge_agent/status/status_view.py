@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,7 +14,8 @@ from models.contract.quantities import quantity
 from models.contract.record import Quality, Record
 from models.contract.timestamps import HOUR_MS, format_iso8601
 
-from .status_file import Snapshot
+from .ledger_view import ledger_table
+from .status_file import ClockState, DeviceState, Snapshot
 
 STALE_S = 120.0
 """A status older than this is said to be old."""
@@ -33,14 +34,49 @@ def status_view(snapshot: Snapshot) -> RenderableType:
         Text(age if status.online else f"stopped {age}", style="red bold" if stale else "")
         + Text(f"  at {format_iso8601(status.timestamp)}"),
     )
+    head.add_row("centre", _centre(snapshot))
+    if snapshot.clock is not None:
+        head.add_row("clock", _clock(snapshot.clock))
     head.add_row("bundle", _bundle(status.bundle))
     counters = Table("counter", "value", box=None)
     for name, value in sorted(status.counters.items()):
         counters.add_row(name, str(value))
     parts: list[RenderableType] = [head, records_table(snapshot.records)]
+    if troubles := _troubles(snapshot.devices):
+        parts.append(troubles)
+    if status.ledger:
+        parts.append(ledger_table(status.ledger))
     if snapshot.forecast:
         parts.append(_forecast(snapshot.forecast))
     return Group(*parts, counters)
+
+
+def _centre(snapshot: Snapshot) -> Text:
+    pending = snapshot.status.counters.get("journal_pending", 0)
+    text = Text("connected" if snapshot.connected else "not connected", style="")
+    if not snapshot.connected:
+        text.stylize("yellow")
+    if snapshot.last_ack_s is not None:
+        text.append(f", acknowledged {snapshot.last_ack_s + snapshot.age_s:.0f} s ago")
+    return text.append(f", {pending} entries on their way")
+
+
+def _clock(clock: ClockState) -> Text:
+    if clock.trusted:
+        return Text(f"trusted: {clock.reason}")
+    waiting = f"; {clock.held} entries wait for their true time" if clock.held else ""
+    return Text(f"not trusted: {clock.reason}{waiting}", style="red")
+
+
+def _troubles(devices: Mapping[str, DeviceState]) -> Table | None:
+    """Devices that do not do well, and what they said last."""
+    rows = [(name, one) for name, one in devices.items() if one.last_error]
+    if not rows:
+        return None
+    table = Table("device", "state", "last error", title="not well")
+    for name, one in rows:
+        table.add_row(name, one.state, Text(one.last_error or ""))
+    return table
 
 
 def records_table(records: Sequence[Record]) -> Table:

@@ -22,6 +22,7 @@ from tuf.api.metadata import Metadata, TargetFile
 from tuf.ngclient import Updater as TufClient
 from tuf.ngclient import UpdaterConfig
 
+from edge_agent.errors import EdgeError
 from models.bundle.archive import sync_tree
 from models.bundle.manifest import CPUS, MAX_BYTES_PER_CPU, MAX_MANIFEST_BYTES
 from models.bundle.offer import Offer, read_offer, ring_target
@@ -29,7 +30,6 @@ from models.bundle.trust import BundleRefused
 from models.contract.errors import ContractError
 from models.contract.timestamps import Instant, format_iso8601
 
-from ..errors import EdgeError
 from .bundle_source import BundleSource, NotPublished, SourceFetcher
 
 MAX_ARCHIVE_BYTES = len(CPUS) * MAX_BYTES_PER_CPU + MAX_MANIFEST_BYTES + 1_000_000

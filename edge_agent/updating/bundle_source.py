@@ -17,10 +17,9 @@ from typing import Protocol
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
+from edge_agent.errors import TransportUnavailable
 from models.bundle.pieces import INDEX, decode_index
 from models.contract.topics import bundle_topic
-
-from ..errors import TransportUnavailable
 
 _CHUNK = 1 << 16
 _GRACE_S = 5.0

@@ -203,7 +203,9 @@ class MqttSession:
     # --- the life of the connection --------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, and connect again, until :meth:`close`."""
+        """Connect, and connect again, until :meth:`close`. May be run again after it ended."""
+        self._machine.begin_again()
+        self._closing = False
         event = Event.START
         try:
             while self._machine.handle(event, time.monotonic()) is not State.STOPPED:

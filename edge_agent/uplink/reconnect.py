@@ -113,6 +113,10 @@ class Reconnect:
         """How long to wait; set on every step into WAITING."""
         self._connected_at = 0.0
 
+    def begin_again(self) -> None:
+        """Whatever happened before, START is the next event; pauses go on where they were."""
+        self.state = State.IDLE
+
     def handle(self, event: Event, now: float) -> State:
         """Take one step; ``now`` is monotonic real seconds.
 

@@ -127,6 +127,13 @@ class Uplink:
         self._forecast: StoredEntry | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._complaint = ""
+        loop = asyncio.get_running_loop()
+
+        def committed(entries: tuple[StoredEntry, ...]) -> None:  # the journal's thread
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._on_committed, entries)
+
+        journal.on_commit(committed)
         self.progress_at = time.monotonic()
         """Real time of the last turn of the sending loop, for the watchdog."""
         self.last_ack_at: float | None = None
@@ -136,6 +143,7 @@ class Uplink:
                 "uplink_live",
                 "uplink_batches",
                 "uplink_batch_entries",
+                "uplink_batch_bytes",
                 "uplink_acknowledged",
                 "uplink_late",
                 "uplink_not_passed_on",
@@ -171,14 +179,8 @@ class Uplink:
     # --- running ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Send until :meth:`close`. No error of one turn ends it."""
-        loop = asyncio.get_running_loop()
-
-        def committed(entries: tuple[StoredEntry, ...]) -> None:  # the journal's thread
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._on_committed, entries)
-
-        self._journal.on_commit(committed)
+        """Send until :meth:`close`; may be run again. No error of one turn ends it."""
+        self._closing = False
         self._horizon = self._journal.last_seq
         await self._find_forecast()
         session = asyncio.create_task(self.session.run(), name="mqtt-session")
@@ -298,6 +300,7 @@ class Uplink:
             return False
         self.counters["uplink_batches"] += 1
         self.counters["uplink_batch_entries"] += packed.entries
+        self.counters["uplink_batch_bytes"] += len(packed.payload)
         longest = max(_LONGEST_PATIENCE_S, self._settings.ack_timeout_s)
         patience = min(longest, self._settings.ack_timeout_s * 2.0 ** min(self._late_batches, 20))
         deadline = time.monotonic() + patience

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .forecast import LEVELS, Coverage, CoverageState, Forecast, ForecastSeries, WeatherMode
+from .ledger import DayLedger, Reason
 from .messages import (
     Ack,
     Alert,
@@ -91,6 +92,16 @@ _STATUS = Status(
         BundleState.ACTIVE, "solar-2024.03", 12, "solar-2024.04", "golden vector 3 differs"
     ),
     {"records": 86_400, "unacknowledged": 12, "device_timeouts": 3},
+    (
+        DayLedger(
+            "2024-01-17",
+            "inverter_1",
+            5000,
+            8640,
+            4310,
+            lost={Reason.ASLEEP: 4188, Reason.DEAD: 130, Reason.OFF: 12},
+        ),
+    ),
 )
 
 

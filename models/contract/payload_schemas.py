@@ -17,6 +17,7 @@ from .forecast import (
     CoverageState,
     WeatherMode,
 )
+from .ledger import DAY_PATTERN, MAX_LEDGERS, MAX_POLL_MS, Reason
 from .payload import MAX_PAYLOAD
 from .payload.forecasts import level_key
 from .payload.records import UNTRUSTED
@@ -279,7 +280,28 @@ def _status() -> Schema:
             "counters": counters,
         }
     )
+    body["properties"]["ledger"] = {
+        "type": "array",
+        "description": "what became of every turn of devices on UTC days, so far on the last one",
+        "items": _day_ledger(),
+        "maxItems": MAX_LEDGERS,
+    }
     return payload("status", "birth, death and health of an agent", body)
+
+
+def _day_ledger() -> Schema:
+    whys = {reason.value: integer(f"turns lost: {reason.value}", 1) for reason in Reason}
+    return object_of(
+        {
+            "day": {"type": "string", "description": "UTC day", "pattern": f"^{DAY_PATTERN}$"},
+            "device": identifier("whose turns"),
+            "poll_ms": integer("time between two turns [ms]", 1, MAX_POLL_MS),
+            "expected": integer("turns; equals have and all of lost together"),
+            "have": integer("turns whose record the journal has"),
+            "thinned": integer("of those stored: kept only in means"),
+            "lost": object_of(whys, required=[]),
+        }
+    )
 
 
 def _alert() -> Schema:

@@ -95,7 +95,7 @@ commit_window_s = 0.05
         agent, stop = Agent(read_settings(self.config)), asyncio.Event()
         running = asyncio.create_task(agent.run(stop))
         self.running = running
-        while not (running.done() or hasattr(agent, "_status_file")):
+        while not (running.done() or hasattr(agent, "_ledger_loop")):
             await asyncio.sleep(0)  # it opens its files first
         try:
             yield agent
@@ -121,7 +121,7 @@ def test_without_devices_and_broker_there_are_forecasts_alerts_and_a_status(
             await box.wait(lambda: box.forecasts() >= 2, "forecasts")
             reader = JournalReader(box.data / "journal.sqlite")
             await box.wait(lambda: reader.counts().get(Kind.ALERT, 0) >= 2, "both are silent")
-        snapshot = read_snapshot(box.data)
+        snapshot = read_snapshot(None, box.data)
         assert not snapshot.status.online
         assert snapshot.forecast is not None
         assert snapshot.status.counters["mqtt_failures"] > 0
@@ -175,9 +175,9 @@ def test_a_ruined_state_file_ends_the_agent_in_order_and_the_next_start_goes_on(
             database.query("PRAGMA shrink_memory")  # or SQLite would not look at the file again
             await asyncio.wait([box.running], timeout=PATIENCE_S)
 
-    with pytest.raises(RuntimeError, match="the intervals loop ended"):
+    with pytest.raises(RuntimeError, match="the intervals worker is beyond help: state.sqlite is damaged"):
         asyncio.run(ruin())
-    assert not read_snapshot(box.data).status.online
+    assert not read_snapshot(None, box.data).status.online
 
     async def go_on() -> None:
         before = box.forecasts()
@@ -219,8 +219,8 @@ answer_timeout_s = 120
         async with box.agent() as agent:
             await box.wait(lambda: agent._uplink.connected, "a connection")
             os.kill(broker.pid, signal.SIGSTOP)
-            agent._update_wanted.set()
-            await box.wait(lambda: agent._fetches, "a check under way")
+            agent._updates.look_now()
+            await box.wait(lambda: agent._fetches.under_way, "a check under way")
             stopped_at.append(time.monotonic())
 
     stopped_at: list[float] = []

@@ -24,6 +24,7 @@ from models.contract.forecast import (
     ForecastSeries,
     WeatherMode,
 )
+from models.contract.ledger import MAX_POLL_MS, DayLedger, Reason
 from models.contract.quantities import QUANTITIES
 from models.contract.record import MAX_SAMPLES, WITHOUT_VALUE, Quality, Reading, Record
 from models.contract.timestamps import MINUTE_MS
@@ -112,6 +113,25 @@ bundle_states = st.builds(
     st.none() | texts(),
     st.none() | texts(MAX_LONG_TEXT),
 )
+
+
+@st.composite
+def day_ledgers(draw: st.DrawFn) -> DayLedger:
+    """A device's day whose sum is right."""
+    have = draw(st.integers(0, MAX_COUNT // 10))
+    turns = st.integers(0, MAX_COUNT // 10)
+    lost = draw(st.dictionaries(st.sampled_from(Reason), turns))
+    return DayLedger(
+        draw(st.dates().map(str)),
+        draw(identifiers),
+        draw(st.integers(1, MAX_POLL_MS)),
+        have + sum(lost.values()),
+        have,
+        draw(st.integers(0, have + lost.get(Reason.ASLEEP, 0))),
+        lost,
+    )
+
+
 statuses = st.builds(
     m.Status,
     identifiers,
@@ -124,6 +144,7 @@ statuses = st.builds(
     st.dictionaries(
         texts() | st.sampled_from(["epoch", "seq"]), st.integers(0, MAX_COUNT), max_size=3
     ),
+    st.lists(day_ledgers(), max_size=3, unique_by=lambda row: (row.device, row.day)).map(tuple),
 )
 alerts = st.builds(
     m.Alert,

@@ -34,7 +34,7 @@ async def _one_cycle(settings: EdgeSettings) -> str:
 
 def _bundle_in_use(settings: EdgeSettings) -> str | None:
     try:
-        forecast = read_snapshot(settings.data_dir).forecast
+        forecast = read_snapshot(settings.run_dir, settings.data_dir).forecast
     except NoStatus:
         return None
     return forecast.bundle if forecast else None

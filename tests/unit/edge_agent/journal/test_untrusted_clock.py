@@ -107,7 +107,7 @@ def test_records_of_a_boot_that_never_knew_the_time_are_held_for_ever_or_believe
     box = Box(tmp_path / "journal.sqlite", -HOUR_MS)
     with box.running() as journal:
         box.poll(journal)
-    monkeypatch.setattr("edge_agent.journal.journal._boot_id", lambda: "the next boot")
+    monkeypatch.setattr("edge_agent.journal.journal.boot_id", lambda: "the next boot")
     with box.running() as journal:
         assert journal.held_count() == 0
         bodies = [json.loads(one.body) for one in unsent(journal)[0]]
