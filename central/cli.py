@@ -18,6 +18,7 @@ from rich.table import Table
 from central.settings import CentralSettings, load_central_settings
 from models.contract.clock import open_clock
 from models.contract.errors import ContractError
+from models.contract.ledger import day_of
 from models.contract.timestamps import format_iso8601, parse_iso8601
 
 if TYPE_CHECKING:
@@ -328,8 +329,37 @@ def compare(
         found = compare_journal(store, journal, agent)
     finally:
         store.close()
-    _show(asdict(found) | {"complete": found.complete}, as_json)
+    _show(asdict(found) | {"complete": found.complete, "sound": found.sound}, as_json)
     raise typer.Exit(0 if found.complete else 1)
+
+
+@app.command()
+def completeness(
+    agent: Annotated[str, typer.Argument(help="Whose day.")],
+    day: Annotated[str | None, typer.Option(help="UTC day, 2024-06-15; default: today.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the centre has everything of an agent's day, and why turns were lost."""
+    from central.completeness import Verdict, completeness_table
+    from central.completeness import completeness as judge
+    from central.store import StoreError, open_store
+
+    settings, _ = _settings(config)
+    now = open_clock(settings.clock_anchor).now()
+    store = open_store(settings.store_url)
+    try:
+        with store.read() as ask:
+            if not ask.is_agent(agent):
+                raise StoreError(f"{agent}: no such agent has been heard of")
+            found = judge(ask, agent, day or day_of(now), now)
+    finally:
+        store.close()
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), allow_nan=False))
+    else:
+        _console.print(completeness_table(found))
+    raise typer.Exit(0 if found.verdict is Verdict.COMPLETE else 1)
 
 
 @app.command()

@@ -1,0 +1,298 @@
+"""What the agent takes of a box: memory, CPU, and bytes written to the card, forecasting included.
+
+The whole agent reads 10 devices of 8 values every 5 s, forecasts with a real bundle that the centre
+signed, and sends everything through a real broker. Its data lies on a file system of its own, so
+that what reaches the block device is counted, the log of SQLite and of ext4 included. The curve
+over commit windows runs on a clock 20 times as fast with a window 20 times as short. The
+ThingsBoard IoT Gateway reads the same simulated devices in the same run (``peer_gateway/run.py``).
+Needs root for the file system. Last line: JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks._site import (
+    QUANTITIES,
+    agent_settings,
+    cpu_s,
+    rss_mb,
+    start_agent,
+    start_centre,
+    start_devices,
+    status_counters,
+    wait_until,
+)
+from benchmarks.device_cpu import gateway_python
+from models.contract.clock import Anchor
+from models.contract.timestamps import HOUR_MS, SECOND_MS, STEP_MS
+
+DEVICES, POLL_S = 10, 5.0
+LIMIT_RSS_MB, LIMIT_CORE_SHARE, LIMIT_MB_PER_DAY = 110.0, 0.03, 100.0
+DEFAULT_WINDOW_S = 30.0
+SPEED = 20.0
+DISK_MIB = 256
+AGENT = "farm-7"
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A file system that counts what is written to it."""
+
+    mount: Path
+    device: str
+
+    def written(self) -> int:
+        """Bytes that have reached the block device."""
+        fields = Path(f"/sys/block/{Path(self.device).name}/stat").read_text().split()
+        return int(fields[6]) * 512
+
+
+@contextlib.contextmanager
+def card(folder: Path) -> Iterator[Card]:
+    """An ext4 on a loop device, mounted as Raspberry Pi OS mounts its root."""
+    image, mount = folder / "card.img", folder / "card"
+    mount.mkdir(parents=True)
+    with image.open("wb") as file:
+        file.truncate(DISK_MIB * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    device = subprocess.run(
+        ["losetup", "-f", "--show", str(image)], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    try:
+        subprocess.run(["mount", "-o", "noatime,commit=30", device, str(mount)], check=True)
+        try:
+            yield Card(mount, device)
+        finally:
+            subprocess.run(["umount", "-l", str(mount)], check=False)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=False)
+        image.unlink()
+
+
+def trained_bundle(folder: Path) -> Path:
+    """A small bundle from the typical year that pvlib carries."""
+    from central.intake.tmy3 import bundled_weather_file
+    from central.site_series import run_site_series
+    from central.training.dataset import TrainingSite
+    from central.training.histories import read_history
+    from central.training.pipeline import train
+    from central.training.presets import PRESETS, PresetName
+    from models.features.site import Site
+
+    history = folder / "history.csv"
+    summary = run_site_series(bundled_weather_file(), folder / "series.csv", history_file=history)
+    plant, series = summary.plant, read_history(history)
+    site = Site(
+        plant.latitude,
+        plant.longitude,
+        plant.dc_capacity_w,
+        plant.ac_capacity_w,
+        plant.tilt,
+        plant.azimuth,
+        plant.elevation_m,
+    )
+    trained = TrainingSite("bench", site, series, summary.source_minutes)
+    return train([trained], PRESETS[PresetName.SMALL], folder, series.end).directory
+
+
+def centre_command(folder: Path, *words: str) -> str:
+    """Standard output of a `solar-central` command."""
+    command = [
+        sys.executable,
+        "-m",
+        "central.cli",
+        *words,
+        "--config",
+        str(folder / "central.toml"),
+    ]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def write_anchor(folder: Path, speed: float, lead_s: float) -> str:
+    """A clock whose next quarter of an hour comes after ``lead_s`` real seconds; its file."""
+    now = int(time.time() * 1000)
+    boundary = now - now % STEP_MS + STEP_MS
+    start = boundary - int(lead_s * speed * SECOND_MS)
+    Anchor(time.time(), start, speed).write(folder / "clock.json")
+    return str(folder / "clock.json")
+
+
+def with_clock(settings: Path, anchor: str) -> None:
+    """Put the scaled clock into a settings file."""
+    text = settings.read_text()
+    settings.write_text(text.replace("[agent]\n", f'[agent]\nclock_anchor = "{anchor}"\n', 1))
+
+
+def footprint(folder: Path, script: Path, bundle: Path, seconds: float) -> dict[str, Any]:
+    """Memory and CPU of the whole agent in real time, with at least one forecast in the window."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(card(folder))
+        centre = folder / "centre"
+        _, port = start_centre(stack, centre)
+        root = centre_command(centre, "trust-root")
+        centre_command(centre, "release", "--bundle", str(bundle))
+        ports = start_devices(stack, script, DEVICES)
+        data = place.mount
+        more = f'[bundles]\ndirectory = "{data}/bundles"\nroot_file = "{root}"\n'
+        settings = agent_settings(data, AGENT, ports, port, POLL_S, more)
+        with_clock(settings, write_anchor(folder, 1.0, 60.0))
+        agent = start_agent(stack, settings)
+        wait_until(lambda: _forecast_model(data) is not None, 150, "a forecast")
+        began, used, before = time.monotonic(), cpu_s(agent.pid), status_counters(data)
+        time.sleep(seconds)
+        took, used = time.monotonic() - began, cpu_s(agent.pid) - used
+        after = status_counters(data)
+        polls = sum(
+            after[f"unit-{unit}_polls"] - before[f"unit-{unit}_polls"]
+            for unit in range(1, DEVICES + 1)
+        )
+        peak = Path(f"/proc/{agent.pid}/status").read_text()
+        return {
+            "model": _forecast_model(data),
+            "rss_mb": round(rss_mb(agent.pid), 1),
+            "peak_rss_mb": round(int(peak.split("VmHWM:")[1].split()[0]) / 1024, 1),
+            "core_share": round(used / took, 4),
+            "us_per_value": round(used / (polls * len(QUANTITIES)) * 1e6, 1),
+            "polls": polls,
+            "missed": sum(
+                after[f"unit-{unit}_skipped"] + after[f"unit-{unit}_failures"]
+                for unit in range(1, DEVICES + 1)
+            ),
+            "open_descriptors": after["open_descriptors"],
+            "window_s": round(took, 1),
+        }
+
+
+def _forecast_model(data: Path) -> str | None:
+    try:
+        forecast = json.loads((data / "status.json").read_text())["forecast"]
+    except (OSError, ValueError):
+        return None
+    return None if forecast is None else str(forecast["series"]["ac_power"]["model"])
+
+
+def written(folder: Path, script: Path, window_s: float, hours: float) -> dict[str, Any]:
+    """What the whole agent writes in a day with this commit window."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(card(folder))
+        _, port = start_centre(stack, folder / "centre")
+        ports = start_devices(stack, script, DEVICES)
+        more = f"[journal]\ncommit_window_s = {window_s / SPEED}\n"
+        settings = agent_settings(place.mount, AGENT, ports, port, POLL_S, more)
+        memory = folder / "run"  # on the box the status file is in memory, too
+        memory.mkdir()
+        text = settings.read_text().replace("[agent]\n", f'[agent]\nrun_dir = "{memory}"\n', 1)
+        settings.write_text(text)
+        with_clock(settings, write_anchor(folder, SPEED, 10.0))
+        agent = start_agent(stack, settings)
+        wait_until(lambda: status_counters(memory).get("journal_acknowledged"), 60, "a first ack")
+        time.sleep(5)
+        begin, began = place.written(), time.monotonic()
+        entries = status_counters(memory)["journal_committed"]
+        time.sleep(hours * HOUR_MS / SECOND_MS / SPEED)
+        subprocess.run(["sync", "-f", str(place.mount)], check=True)
+        domain_s = (time.monotonic() - began) * SPEED
+        counters = status_counters(memory)
+        assert agent.poll() is None
+        return {
+            "window_s": window_s,
+            "mb_per_day": round((place.written() - begin) / domain_s * 86_400 / 1e6, 1),
+            "entries_per_day": round((counters["journal_committed"] - entries) / domain_s * 86_400),
+            "pending": counters["journal_pending"],
+        }
+
+
+def peer(seconds: float) -> dict[str, Any] | None:
+    """The ThingsBoard IoT Gateway on the same simulated devices."""
+    python = gateway_python()
+    if python is None:
+        return None
+    script = peer_folder() / "run.py"
+    done = subprocess.run(
+        [
+            sys.executable, str(script), "--gateway-python", python, "--units", str(DEVICES),
+            "--registers", str(len(QUANTITIES)), "--period-ms", str(int(POLL_S * 1000)),
+            "--seconds", str(seconds),
+        ],
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def peer_folder() -> Path:
+    """The folder of the peer's script."""
+    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
+    return data.resolve().parent / "peer_gateway"
+
+
+def main() -> None:
+    """Measure and print; exit code 1 when a limit is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0, help="window of memory and CPU")
+    parser.add_argument("--windows", type=float, nargs="*", default=[5, 10, 30, 60, 120])
+    parser.add_argument("--hours", type=float, default=0.5, help="domain hours for each window")
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+    script = peer_folder() / "modbus_site.py"
+    if not script.is_file() or os.geteuid() != 0:
+        why = "needs root" if script.is_file() else f"no simulated site at {script}"
+        print(json.dumps({"skipped": why}))
+        return
+    result: dict[str, Any] = {"devices": DEVICES, "poll_s": POLL_S, "values": len(QUANTITIES)}
+    with tempfile.TemporaryDirectory(prefix="edge-footprint-") as name:
+        work = Path(name)
+        with console.status("training a small bundle"):
+            bundle = trained_bundle(work)
+        with console.status("reading and forecasting"):
+            result["ours"] = footprint(_folder(work, "cpu"), script, bundle, arguments.seconds)
+        console.print(result["ours"])
+        if not arguments.no_peer:
+            with console.status("the peer reads the same devices"):
+                result["peer"] = peer(arguments.seconds)
+            console.print(result["peer"])
+        result["written"] = []
+        for window_s in arguments.windows:
+            with console.status(f"bytes written with a window of {window_s:g} s"):
+                place = _folder(work, f"window-{window_s:g}")
+                result["written"].append(written(place, script, window_s, arguments.hours))
+            console.print(result["written"][-1])
+    by_window = {one["window_s"]: one["mb_per_day"] for one in result["written"]}
+    ours = result["ours"]
+    result["within_limits"] = (
+        ours["rss_mb"] < LIMIT_RSS_MB
+        and ours["core_share"] < LIMIT_CORE_SHARE
+        and ours["missed"] == 0
+        and by_window.get(DEFAULT_WINDOW_S, 0.0) < LIMIT_MB_PER_DAY
+    )
+    text = json.dumps(result)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+    print(text)
+    sys.exit(0 if result["within_limits"] else 1)
+
+
+def _folder(work: Path, name: str) -> Path:
+    folder = work / name
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    main()
