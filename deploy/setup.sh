@@ -147,7 +147,11 @@ need required "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" \
 if [[ $group == test ]]; then
     need optional mosquitto-clients "a plain device is mosquitto_pub" has_program mosquitto_pub
     need optional chromium "looks at the dashboard" has_program chromium
+    need optional strace "stops the agent behind a storage call, to cut the power there" \
+        has_program strace
     need optional debootstrap "makes Debian trees for container and arm64 tests" has_program debootstrap
+    need optional systemd-container "boots a Debian in which the service unit is tested" \
+        has_program systemd-nspawn
     need optional "qemu-user-static binfmt-support" "runs arm64 programs" \
         has_program qemu-aarch64-static
 fi

@@ -141,7 +141,6 @@ class Agent:
         # Ends before the database closes under it.
         self._worker = stack.enter_context(ThreadPoolExecutor(1, "card"))
         self._state = StateStore(database, clock)
-        self._ledger = Ledger(database)
         watch = open_watch(
             clock,
             settings.clock,
@@ -154,6 +153,7 @@ class Agent:
             settings.data_dir / "journal.sqlite", settings.journal, clock, watch.look
         )
         stack.callback(self._journal.close)
+        self._ledger = Ledger(database, is_trusted=lambda: watch.look().trusted)
         self._ledger.resume(
             self._journal.reader,
             {device.name: int(device.poll_s * 1000) for device in settings.devices},
@@ -357,19 +357,19 @@ class Agent:
         self._fetches.end()
         for work, what in (
             (self._cycle.finish, "the last intervals could not be stored"),
+            (self._flush, "the journal could not be written"),
             (self._ledger_loop.save, "the ledger could not be saved"),
             (partial(self._clock_keeper.save, at_once=True), "the clock's mark could not be saved"),
+            (partial(self._reporter.write, online=False), "the last status could not be written"),
         ):
             try:
                 await work()
             except Exception as error:
                 _log.warning("%s: %s", what, error)
-        await asyncio.to_thread(self._journal.flush)
-        try:
-            await self._reporter.write(online=False)
-        except Exception as error:
-            _log.warning("the last status could not be written: %s", error)
         self._uplink.close()
+
+    async def _flush(self) -> None:
+        await asyncio.to_thread(self._journal.flush)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: Any) -> T:
         def busy() -> T:
@@ -422,6 +422,7 @@ class Agent:
         try:
             entries = await self._cycle.corrected(ranges)
             await self._in_worker(self._ledger.corrected, entries)
+            await self._ledger_loop.save()
         except Exception:
             _log.exception("records whose time was corrected could not be taken up")
 

@@ -17,11 +17,12 @@ from firmware_bridge import DeviceError
 from models.contract.errors import ContractError, SettingsError
 
 from .devices.commands import register as register_device_commands
-from .errors import EdgeError
+from .errors import EdgeError, StorageError
 from .logs import set_up_log
 from .settings import read_settings
 from .status.status_file import Snapshot, read_snapshot
 from .status.status_view import status_view
+from .supervision import WorkerFailed
 
 app = typer.Typer(
     name="solar-edge",
@@ -41,14 +42,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 def main() -> None:
-    """Entry point: user errors become one line and exit code 2."""
+    """Entry point: errors become one line; exit code 2 where trying again cannot help."""
     try:
         app()
+    except (StorageError, WorkerFailed) as error:
+        _say(error)
+        sys.exit(1)  # a full or locked card may answer later: systemd is to try again
     except (SettingsError, ContractError, EdgeError, DeviceError) as error:
-        _errors.print(
-            f"solar-edge: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        _say(error)
         sys.exit(2)
+
+
+def _say(error: Exception) -> None:
+    _errors.print(
+        f"solar-edge: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """The centre's HTTP surface: ``create_app(context)`` gives the ASGI application.
 
 ``app`` puts it together; one file per group of paths (``solar``, ``sites``, ``devices``,
-``health``, ``page``); ``limits`` bounds requests. Values are in kW here and nowhere further in.
+``completeness``, ``health``, ``page``); ``limits`` bounds requests. Values are in kW here and
+nowhere further in.
 """
 
 from .app import create_app

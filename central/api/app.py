@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 from central.store import StoreError
 
-from . import devices, health, page, sites, solar
+from . import completeness, devices, health, page, sites, solar
 from .context import ApiContext
 from .limits import BodyLimit, JsonWhateverTheHeader
 
@@ -34,7 +34,7 @@ def create_app(context: ApiContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context = context
-    for group in (health, solar, sites, devices, page):
+    for group in (health, solar, sites, devices, completeness, page):
         app.include_router(group.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StoreError, _no_store)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from central.store.values import (
     EntryRow,
     Group,
+    LedgerRow,
     PlainRow,
     QuarantineRow,
     RiskRow,
@@ -105,7 +106,7 @@ def quarantine_row(topic: str, payload: bytes, error: Exception, now: Instant) -
 def _entry(agent: str, payload: bytes, kind: Kind, rows: Group, now: Instant) -> None:
     entry = decode_entry(payload, kind)
     if _add(agent, entry, rows, now) and kind is Kind.STATUS:
-        _note_status(agent, status_from_json(entry_body(entry)), rows, forced=False)
+        _note_status(agent, status_from_json(entry_body(entry)), rows, now, forced=False)
 
 
 def _batch(agent: str, payload: bytes, rows: Group, now: Instant) -> None:
@@ -117,7 +118,7 @@ def _batch(agent: str, payload: bytes, rows: Group, now: Instant) -> None:
     )
     for entry in batch.entries:
         if _add(agent, entry, rows, now) and entry.kind is Kind.STATUS:
-            _note_status(agent, status_from_json(entry_body(entry)), rows, forced=False)
+            _note_status(agent, status_from_json(entry_body(entry)), rows, now, forced=False)
     for block in batch.blocks:
         rows.entries.extend(_block_rows(agent, batch.epoch, block, now))
 
@@ -182,7 +183,7 @@ def _status(agent: str, payload: bytes, rows: Group, now: Instant) -> None:
     status = _status_of(agent, body)
     if not status.online:
         rows.seen.pop(agent, None)  # a death is the broker's word, not the agent's
-    _note_status(agent, status, rows, forced=True)
+    _note_status(agent, status, rows, now, forced=True)
 
 
 def _status_of(agent: str, body: dict[str, Any]) -> Status:
@@ -192,10 +193,27 @@ def _status_of(agent: str, body: dict[str, Any]) -> Status:
     return status
 
 
-def _note_status(agent: str, status: Status, rows: Group, *, forced: bool) -> None:
-    text = _storable(canonical(status_to_json(status)))
-    rows.statuses.append(StatusRow(agent, status.timestamp, text, forced))
+def _note_status(agent: str, status: Status, rows: Group, now: Instant, *, forced: bool) -> None:
+    """``forced``: it is live. From the journal it may be old, and a report of days is no state."""
     rows.first_seqs[(agent, status.epoch)] = status.first_seq
+    rows.ledgers.extend(
+        LedgerRow(
+            agent,
+            one.day,
+            one.device,
+            one.poll_ms,
+            one.expected,
+            one.have,
+            one.thinned,
+            canonical({reason.value: turns for reason, turns in one.lost.items()}),
+            status.timestamp,
+            now,
+        )
+        for one in status.ledger
+    )
+    if forced or not status.ledger:
+        text = _storable(canonical(status_to_json(replace(status, ledger=()))))
+        rows.statuses.append(StatusRow(agent, status.timestamp, text, forced))
 
 
 def _plain(device: str, body: dict[str, Any], now: Instant) -> Understood:

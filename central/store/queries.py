@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from models.contract.forecast import Forecast
+from models.contract.ledger import DayLedger, Reason
 from models.contract.messages import SeqRange
 from models.contract.payload import (
     forecast_from_json,
@@ -28,6 +29,7 @@ from .values import (
     LatestRecord,
     QuarantineRow,
     RegisteredSite,
+    ReportedDay,
     merge_ranges,
 )
 
@@ -39,6 +41,14 @@ _GOOD_POWER = (
     "CASE coalesce(json_extract(body, '$.quality.ac_power'), 'good')"
     " WHEN 'good' THEN json_extract(body, '$.ac_power')"
     " WHEN 'asleep' THEN 0.0 END"
+)
+
+
+# A record that stands for several polls says so; some that it replaces may be here as well.
+_POLLS = "CASE WHEN instr(body, '\"samples\":') THEN json_extract(body, '$.samples') ELSE 1 END"
+_REPLACED = (
+    "coalesce((SELECT last_seq FROM voids v WHERE v.agent = e.agent AND v.epoch = e.epoch"
+    " AND v.first_seq <= e.seq ORDER BY v.first_seq DESC LIMIT 1) >= e.seq, 0)"
 )
 
 
@@ -117,6 +127,40 @@ class Queries:
             "SELECT DISTINCT agent, epoch, seq FROM key_conflicts ORDER BY agent, epoch, seq"
         )
         return [KeyConflict(*row) for row in rows]
+
+    def open_gaps(self, agent: str) -> int:
+        """Entries of ``agent`` that must exist, because later ones do, and are not here."""
+        return sum(
+            last - first + 1
+            for epoch in self.epochs(agent)
+            if epoch.highest is not None and epoch.highest > epoch.through
+            for first, last in self.missing(agent, epoch.epoch)
+        )
+
+    # --- completeness -----------------------------------------------------------------------------
+
+    def reported_days(self, agent: str, day: str) -> dict[str, ReportedDay]:
+        """What ``agent`` has said of its devices on ``day`` (``2024-06-15``), by device."""
+        rows = self._db.execute(
+            "SELECT device, poll_ms, expected, have, thinned, reasons, reported_at, received_at"
+            " FROM day_ledgers WHERE agent = ? AND day = ? ORDER BY device",
+            (agent, day),
+        )
+        found: dict[str, ReportedDay] = {}
+        for device, poll_ms, expected, have, thinned, reasons, reported_at, received_at in rows:
+            lost = {Reason(name): turns for name, turns in json.loads(reasons).items()}
+            ledger = DayLedger(day, device, poll_ms, expected, have, thinned, lost)
+            found[device] = ReportedDay(ledger, reported_at, received_at)
+        return found
+
+    def stored_polls(self, agent: str, start: Instant, end: Instant) -> dict[str, int]:
+        """Polls measured in ``[start, end)`` whose record is here, by device."""
+        rows = self._db.execute(
+            f"SELECT device, sum({_POLLS}) FROM entries e WHERE agent = ? AND kind = 'record'"
+            f" AND measured_at >= ? AND measured_at < ? AND NOT {_REPLACED} GROUP BY device",
+            (agent, start, end),
+        )
+        return dict(rows.fetchall())
 
     # --- measurements -----------------------------------------------------------------------------
 
@@ -277,6 +321,7 @@ class Queries:
             "plain_forecasts",
             "sites",
             "agents",
+            "day_ledgers",
             "quarantine",
         )
         return {

@@ -24,6 +24,7 @@ from .values import (
     EpochName,
     Group,
     KeyConflict,
+    LedgerRow,
     PlainRow,
     RegisteredSite,
 )
@@ -65,6 +66,7 @@ class Store:
             new_plain = _insert_plain(db, group.plain)
             _keep_latest(db, group)
             _keep_agents(db, group)
+            _keep_ledgers(db, group.ledgers)
             self._keep_quarantine(db, group)
         return Committed(new, len(group.entries) - new, new_plain, conflicts, through)
 
@@ -223,6 +225,19 @@ def _keep_latest(db: sqlite3.Connection, group: Group) -> None:
         # A record from a clock that ran ahead must not stay the newest for ever.
         f" OR measured_at > excluded.received_at + {DAY_MS}",
         [(*name, *value) for name, value in newest.items()],
+    )
+
+
+def _keep_ledgers(db: sqlite3.Connection, rows: list[LedgerRow]) -> None:
+    db.executemany(
+        "INSERT INTO day_ledgers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (agent, day, device) DO UPDATE SET poll_ms = excluded.poll_ms,"
+        " expected = excluded.expected, have = excluded.have, thinned = excluded.thinned,"
+        " reasons = excluded.reasons, reported_at = excluded.reported_at,"
+        " received_at = excluded.received_at WHERE excluded.reported_at >= reported_at"
+        # A report from a clock that ran ahead must not stay the newest for ever.
+        " OR reported_at > excluded.received_at",
+        rows,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from models.contract.ledger import DayLedger
 from models.contract.messages import SeqRange, Status
 from models.contract.record import Record
 from models.contract.timestamps import Instant
@@ -57,6 +58,21 @@ class StatusRow(NamedTuple):
     forced: bool
 
 
+class LedgerRow(NamedTuple):
+    """What an agent says of one device on one day; ``reasons`` is JSON: lost turns by reason."""
+
+    agent: str
+    day: str
+    device: str
+    poll_ms: int
+    expected: int
+    have: int
+    thinned: int
+    reasons: str
+    reported_at: Instant
+    received_at: Instant
+
+
 class RiskRow(NamedTuple):
     """The latest risk message of a site."""
 
@@ -87,6 +103,7 @@ class Group:
     voids: list[VoidRow] = field(default_factory=list)
     first_seqs: dict[EpochName, int] = field(default_factory=dict)
     statuses: list[StatusRow] = field(default_factory=list)
+    ledgers: list[LedgerRow] = field(default_factory=list)
     risks: list[RiskRow] = field(default_factory=list)
     plain: list[PlainRow] = field(default_factory=list)
     quarantine: list[QuarantineRow] = field(default_factory=list)
@@ -100,6 +117,7 @@ class Group:
         for name, first in other.first_seqs.items():
             self.first_seqs[name] = min(first, self.first_seqs.get(name, first))
         self.statuses.extend(other.statuses)
+        self.ledgers.extend(other.ledgers)
         self.risks.extend(other.risks)
         self.plain.extend(other.plain)
         self.quarantine.extend(other.quarantine)
@@ -189,6 +207,16 @@ class AgentState:
     agent: str
     last_seen: Instant | None
     status: Status | None
+
+
+@dataclass(frozen=True)
+class ReportedDay:
+    """The newest that an agent has said of one device on one day."""
+
+    ledger: DayLedger
+    reported_at: Instant
+    """By the agent's clock."""
+    received_at: Instant
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from models.contract.messages import Alert
 from models.contract.timestamps import Instant
 
 from .alerts import alert_of
-from .kernel_time import kernel_synchronised, seconds_since_boot
+from .kernel_time import KernelClock, seconds_since_boot
 from .settings import ClockSettings
 from .watch import AnyClockWatch, ClockPeriod, ClockWatch, TrustedClockWatch, TrustMark
 
@@ -45,7 +45,7 @@ def open_watch(
     return ClockWatch(
         clock,
         settings,
-        synchronised=kernel_synchronised,
+        synchronised=KernelClock(),
         not_before=not_before,
         monotonic=seconds_since_boot,
         mark=_saved_mark(state.get(KEY), boot_id),

@@ -17,13 +17,16 @@ What is not used, and why:
 
 The call needs no privilege. It is namespaced nowhere, so a container learns the truth of its host.
 systemd's ``ProtectClock=yes`` and ``SystemCallFilter=@system-service`` refuse it, also for reading
-(systemd issue 26413), and so do old container runtimes: the answer is then ``None``.
+(systemd issue 26413), and so do old container runtimes. Then systemd-timedated is asked
+(``timedated``); where it does not answer either, nothing is known.
 """
 
 from __future__ import annotations
 
 import ctypes
 import time
+
+from .timedated import timedated_synchronised
 
 _CEILING_US = 16_000_000  # NTP_PHASE_LIMIT in the kernel's kernel/time/ntp.c
 
@@ -49,11 +52,29 @@ if _adjtimex is not None:
     _adjtimex.argtypes, _adjtimex.restype = (ctypes.POINTER(Timex),), ctypes.c_int
 
 
-def kernel_synchronised() -> bool | None:
-    """Whether a time service keeps the kernel's clock right; ``None`` where this cannot be known.
+class KernelClock:
+    """Asks whether a time service keeps the kernel's clock right."""
 
-    One system call, about a microsecond.
-    """
+    ASK_OTHERS_EVERY_S = 10.0
+    """timedated costs a millisecond instead of a microsecond; it ends when nobody asks for 30 s."""
+
+    def __init__(self) -> None:
+        self._asked_at = float("-inf")
+        self._answer: bool | None = None
+
+    def __call__(self) -> bool | None:
+        """``None`` where it cannot be known."""
+        answer = kernel_synchronised()
+        if answer is not None:
+            return answer
+        now = seconds_since_boot()
+        if now - self._asked_at >= self.ASK_OTHERS_EVERY_S:
+            self._asked_at, self._answer = now, timedated_synchronised()
+        return self._answer
+
+
+def kernel_synchronised() -> bool | None:
+    """What adjtimex(2) says, in about a microsecond; ``None`` where it may not be asked."""
     if _adjtimex is None:
         return None
     state = Timex()  # modes = 0: read only

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_agent.logs import tag_log
 from edge_agent.pacing import wait_for_turn
 from edge_agent.supervision import Progress
 from firmware_bridge import (
@@ -92,6 +93,7 @@ class DevicePoller:
 
     async def run(self, progress: Progress) -> None:
         """Poll until cancelled."""
+        tag_log(device=self.driver.name)
         # Polls lie on their own grid, so that a slow reply does not shift all later ones.
         grid = Turns(self._poll_ms, self._clock, speed=self._clock_speed)
         held_by = Reason.BUSY

@@ -12,6 +12,8 @@ mean is ``tally``'s.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +27,8 @@ from models.contract.timestamps import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 
 from .ledger_store import LedgerStore, Mark, values_of
 from .tally import EARLIEST, DayRow, Tally
+
+_log = logging.getLogger(__name__)
 
 KEEP_DAYS = 400
 _IN_MEMORY_DAYS = 3
@@ -76,7 +80,11 @@ class Ledger:
                 found = self._count_after(journal, mark.seq if known else 0)
             if epochs:
                 self._mark = Mark(epochs[-1].epoch, epochs[-1].first_seq - 1)
-            return found
+        try:
+            self.save(now)  # the first start's mark, or what was found
+        except sqlite3.Error as error:
+            _log.warning("the ledger could not be saved, it is tried again: %s", error)
+        return found
 
     # -- what happens
 

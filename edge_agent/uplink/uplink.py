@@ -267,9 +267,9 @@ class Uplink:
         if len(payload) > self.session.payload_limit:
             return  # compressed, in a batch, it may fit
         channel = CHANNEL[entry.kind]
-        mid = self.session.publish(
-            topics.build(self._agent, channel), payload, retain=channel in topics.RETAINED_CHANNELS
-        )
+        # A journalled status reports days; the retained one says how the agent is now.
+        retain = channel in topics.RETAINED_CHANNELS and entry.kind is not Kind.STATUS
+        mid = self.session.publish(topics.build(self._agent, channel), payload, retain=retain)
         if mid is not None:
             self.counters["uplink_live"] += 1
             deadline = time.monotonic() + self._settings.ack_timeout_s

@@ -13,6 +13,7 @@ from edge_agent.supervision import Progress
 from firmware_bridge import Decoded, DeviceIdentity, Fault, State, TransientDeviceError
 from firmware_bridge.health import DEAD_AFTER
 from models.contract.clock import SystemClock
+from models.contract.ledger import Reason
 from models.contract.messages import Alert
 from models.contract.record import Quality, Reading, Record
 from models.contract.timestamps import Instant
@@ -237,3 +238,29 @@ def test_a_device_asleep_gives_records_without_being_asked_and_no_alert() -> Non
     assert not alerts
     assert records[-1].value("ac_power") == 1.0
     assert records[-1].measured_at - sunrise <= 60_000  # and at dawn at once
+
+
+def test_a_count_that_fails_stops_no_poll() -> None:
+    clock = FastClock()
+    records: list[Record] = []
+
+    def refuse(device: str, at: Instant, reason: Reason | None, turns: int) -> None:
+        raise RuntimeError("no ledger")
+
+    one = DevicePoller(
+        ScriptedDriver([True] * 5),
+        1000,
+        clock,
+        records.append,
+        lambda alert: None,
+        on_turns=refuse,
+    )
+
+    async def go() -> None:
+        loop = asyncio.create_task(one.run(Progress("poll", 10, clock.monotonic)))
+        while len(records) < 4:
+            await asyncio.sleep(0)
+        loop.cancel()
+
+    asyncio.run(go())
+    assert one.health.state is State.WELL

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from edge_agent.supervision import SupervisionSettings, Supervisor
+from edge_agent.supervision import LoopGuard, SupervisionSettings, Supervisor
 
 PATIENCE_S = 20.0
 
@@ -19,25 +19,29 @@ class Time:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.readings = 0
 
     def __call__(self) -> float:
-        self.readings += 1
         return self.now
 
-    async def looked_at(self, times: int = 60) -> None:
-        """Wait until the supervisor, which reads it a few times in each turn, has turned often."""
-        target, deadline = self.readings + times, time.monotonic() + PATIENCE_S
-        while self.readings < target:
-            assert time.monotonic() < deadline, "the supervisor turns no more"
-            await asyncio.sleep(0.001)
+
+class Turns(LoopGuard):
+    """Counts the turns of a supervisor. Never started, it ends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def expect(self, within_s: float, what: str) -> None:
+        """See :meth:`LoopGuard.expect`."""
+        self.count += what == "a turn of the event loop"
+        super().expect(within_s, what)
 
 
 class Stage:
     """A supervisor that turns every millisecond, on virtual time, and what it told."""
 
     def __init__(self) -> None:
-        self.time = Time()
+        self.time, self.turns = Time(), Turns()
         # A test moves time by leaps, and only the tests of gaps mean one by it.
         self.settings = SupervisionSettings(
             turn_s=0.001, gap_s=1e9, cancel_s=0.2, farewell_s=0.5, end_s=5.0, loop_deadline_s=1e9
@@ -51,6 +55,7 @@ class Stage:
         hooks: dict[str, Any] = {
             "on_restart": lambda name, reason: self.restarted.append((name, reason)),
             "on_well": self.well.append,
+            "guard": self.turns,
         }
         return Supervisor(self.time, replace(self.settings, **own), **hooks | more)
 
@@ -66,6 +71,11 @@ class Stage:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def looked(self, times: int = 5) -> None:
+        """Wait until the supervisor has looked at everybody so often."""
+        target = self.turns.count + times
+        await self.until(lambda: self.turns.count >= target, "the supervisor turns no more")
 
     async def until(self, holds: Callable[[], object], what: str) -> None:
         """Wait for something that needs no more time than the machine does."""
