@@ -277,8 +277,9 @@ def test_text_that_is_no_unicode_is_still_logged(
     handler: JournalHandler, journald: Journald
 ) -> None:
     # Not by way of a logger: pytest's own handler keeps lines that its report cannot hold.
-    fields = {"msg": "file %s", "args": (os.fsdecode(b"caf\xe9"),), "levelno": logging.INFO}
-    handler.handle(logging.makeLogRecord(fields))
+    name = os.fsdecode(b"caf\xe9")
+    record = logging.LogRecord("edge", logging.INFO, __file__, 1, "file %s", (name,), None)
+    handler.handle(record)
     assert journald.entry()["MESSAGE"] == "file caf?"
 
 
