@@ -13,7 +13,7 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -122,14 +122,13 @@ class Agent:
             )
             stopping = asyncio.create_task(stop.wait(), name="stop")
             supervising = asyncio.create_task(supervisor.run(), name="supervisor")
-            await asyncio.wait([stopping, supervising], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            supervising.cancel()
             try:
-                await supervising
-            except asyncio.CancelledError:
-                if not stop.is_set():
-                    raise
+                await asyncio.wait([stopping, supervising], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                supervising.cancel()
+                with suppress(asyncio.CancelledError):
+                    await supervising
 
     # --- opening -------------------------------------------------------------------------------
 
@@ -316,8 +315,9 @@ class Agent:
             leaves_last=True,
         )
         add("intervals", self._cycle.run, _INTERVALS_S)
-        add("status", self._reporter.run, _SLACK_S + 2 * settings.agent.status_every_s)
-        add("clock", self._clock_keeper.run, _SLACK_S)
+        patience = _SLACK_S + _CARD_STALL_S  # these wait for the card
+        add("status", self._reporter.run, patience + 2 * settings.agent.status_every_s)
+        add("clock", self._clock_keeper.run, patience)
         ledger = LedgerLoop(
             self._ledger,
             self._journal,
@@ -327,7 +327,7 @@ class Agent:
             in_worker=self._in_worker,
         )
         self._ledger_loop = ledger
-        add("ledger", ledger.run, _SLACK_S + _CARD_STALL_S)
+        add("ledger", ledger.run, patience)
         add("resources", self._usage.run, _SLACK_S)
         for poller, device in zip(self._pollers, settings.devices, strict=True):
             deadline = _SLACK_S + LONGEST_POLL_S + LONGEST_PAUSE_S + 2 * device.poll_s
@@ -339,7 +339,8 @@ class Agent:
                 settings.bundles.check_every_s,
                 on_checked=self._uplink.publish_status,
             )
-            add("updater", self._updates.run, settings.bundles.check_every_s + _LONGEST_CHECK_S)
+            deadline = settings.bundles.check_every_s + _LONGEST_CHECK_S
+            add("updater", self._updates.run, deadline, essential=False)
         watch("journal-writer", _CARD_STALL_S, self._journal.busy.moved_at)
         watch("card", _CARD_STALL_S, self._card.moved_at)
         self._reporter.counters = (

@@ -7,7 +7,6 @@ from .progress import Busy, Progress
 from .resources import ResourceCheck, ResourceLimits, Usage, UsageReader
 from .restarts import SupervisionSettings
 from .supervisor import Supervisor, WorkerReport
-from .watchdog import Watchdog
 
 __all__ = [
     "Busy",
@@ -20,7 +19,6 @@ __all__ = [
     "Supervisor",
     "Usage",
     "UsageReader",
-    "Watchdog",
     "WorkerFailed",
     "WorkerReport",
     "notify_status",

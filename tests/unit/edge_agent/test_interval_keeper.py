@@ -178,3 +178,44 @@ def test_an_unused_quantity_does_not_make_the_site_count_nothing(
     keeper.complete(NOON + STEP_MS)
     keeper.store()
     assert counts(database)["farm", NOON] == 1
+
+
+def test_records_whose_time_became_known_late_are_left_out_or_replace_the_others(
+    database: StateDatabase,
+) -> None:
+    keeper = IntervalKeeper("farm", ROLES, IntervalStore(database))
+    early = [power("roof", NOON + minute * MINUTE_MS, 100.0) for minute in range(5)]
+    for one in early:
+        keeper.add(one)
+    keeper.complete(NOON + 6 * HOUR_MS)
+    keeper.store()
+    late = [power("roof", NOON + minute * MINUTE_MS, 400.0) for minute in range(5, 15)]
+    keeper.build_again(late, early, NOON + 6 * HOUR_MS)
+    keeper.store()
+    assert stored(database, "roof", NOON) == pytest.approx(300.0)
+    assert counts(database)["roof", NOON] == 15
+
+
+def test_a_corrected_record_counts_twice_in_an_open_interval(database: StateDatabase) -> None:
+    keeper = IntervalKeeper("farm", ROLES, IntervalStore(database))
+    known = [power("roof", NOON, 100.0)]
+    keeper.add(known[0])
+    keeper.build_again([power("roof", NOON + MINUTE_MS, 300.0)], known, NOON)
+    keeper.complete(NOON + STEP_MS)
+    keeper.store()
+    assert stored(database, "roof", NOON) == pytest.approx(200.0)
+    assert counts(database)["roof", NOON] == 2
+
+
+def test_records_of_an_unknown_time_are_taken_up_at_a_start(
+    database: StateDatabase, journal: Journal
+) -> None:
+    for at, trusted in ((NOON, True), (NOON + MINUTE_MS, False)):
+        readings = {"ac_power": Reading(100.0 if trusted else 900.0)}
+        journal.append_record(Record("roof", at, readings, clock_trusted=trusted))
+    assert journal.flush()
+    keeper = IntervalKeeper("farm", ROLES, IntervalStore(database))
+    assert keeper.resume(journal.reader, journal.last_seq, NOON + 2 * MINUTE_MS) == 1
+    keeper.complete(NOON + STEP_MS)
+    keeper.store()
+    assert stored(database, "roof", NOON) == 100.0
