@@ -17,9 +17,6 @@ from edge_agent.journal.journal import Journal, JournalSettings
 from edge_agent.supervision import Progress
 from firmware_bridge import Buses, DeviceSettings, open_driver
 from models.contract.clock import SystemClock
-from models.contract.messages import Kind
-from models.contract.payload import record_to_json
-from models.contract.record import Record
 
 
 async def read(ports: list[int], profile: str, journal: Journal, poll_ms: int) -> None:
@@ -27,16 +24,15 @@ async def read(ports: list[int], profile: str, journal: Journal, poll_ms: int) -
     clock, buses, stop = SystemClock(), Buses(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
-    def keep(record: Record) -> None:
-        journal.append(Kind.RECORD, record.device, record.measured_at, record_to_json(record))
-
     pollers = []
     for number, port in enumerate(ports, 1):
         settings = DeviceSettings(
             f"unit-{number}", "modbus-tcp", profile, host="127.0.0.1", port=port, unit=number
         )
         driver = open_driver(settings, buses)
-        pollers.append(DevicePoller(driver, poll_ms, clock, keep, lambda alert: None))
+        pollers.append(
+            DevicePoller(driver, poll_ms, clock, journal.append_record, lambda alert: None)
+        )
     progress = Progress("poll", 60.0, clock.monotonic)
     tasks = [asyncio.create_task(poller.run(progress)) for poller in pollers]
     print(json.dumps({"reading": len(tasks)}), flush=True)

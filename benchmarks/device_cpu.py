@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
+from edge_agent.journal.reader import JournalReader
 from models.contract.quantities import QUANTITIES
 
 VALUES = 40
@@ -126,8 +126,7 @@ def measure_ours(units: int, seconds: float, warmup: float) -> dict[str, Any]:
 
 def _delivered(journal: Path) -> tuple[int, int]:
     """Records in the journal, and how many values in them are good."""
-    with contextlib.closing(sqlite3.connect(journal)) as database:
-        bodies = [json.loads(body) for (body,) in database.execute("SELECT body FROM journal")]
+    bodies = [json.loads(stored.entry.body) for stored in JournalReader(journal).entries()]
     names = set(QUANTITIES)
     good = sum(len(names & set(body)) - len(body.get("quality", {})) for body in bodies)
     return len(bodies), good
