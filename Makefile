@@ -45,6 +45,7 @@ lock: setup ## compile the lock files again from pyproject.toml
 	$(UV_COMPILE) $(UPGRADE) $(PY311) pyproject.toml --extra edge -o requirements/edge-py311.txt
 	$(UV_COMPILE) $(UPGRADE) $(PY313) pyproject.toml --extra edge -o requirements/edge-py313.txt
 	$(UV_COMPILE) $(UPGRADE) $(PY313) -c requirements/edge-py313.txt pyproject.toml --extra edge requirements/test-edge.in -o requirements/test-py313.txt
+	$(UV_COMPILE) $(UPGRADE) $(PY313) requirements/test-homeassistant.in -o requirements/test-homeassistant.txt
 
 clean: ## remove caches and build leftovers (.venv stays)
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

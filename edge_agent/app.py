@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from models.features.spec import current_spec
 from models.runtimes.elf import current_cpu
 
 from .clock.keeper import ClockKeeper, open_watch
+from .clock.kernel_time import seconds_since_boot
 from .devices.acquisition import LONGEST_PAUSE_S, LONGEST_POLL_S, DevicePoller
 from .devices.flight_files import FlightFiles
 from .devices.tables import check_lines
@@ -40,6 +42,7 @@ from .forecasting.cycle import ForecastCycle
 from .forecasting.engine import ForecastEngine, NoBundle
 from .forecasting.interval_keeper import IntervalKeeper
 from .forecasting.interval_store import IntervalStore
+from .home_assistant import HomeAssistant, describe_devices
 from .journal.boot import boot_id
 from .journal.journal import Journal
 from .journal.thinning import KeptRow
@@ -47,7 +50,7 @@ from .ledger.ledger import Ledger
 from .ledger.loop import LedgerLoop
 from .settings import EdgeSettings
 from .status.reporter import StatusReporter
-from .status.status_file import ClockState, DeviceState, StatusFile
+from .status.status_file import ClockState, DeviceState, Snapshot, StatusFile
 from .storage.state_store import StateDatabase, StateStore
 from .supervision import (
     Busy,
@@ -149,7 +152,11 @@ class Agent:
             boot_id=boot_id(),
         )
         self._journal = Journal(
-            settings.data_dir / "journal.sqlite", settings.journal, clock, watch.look
+            settings.data_dir / "journal.sqlite",
+            settings.journal,
+            clock,
+            watch.look,
+            None if settings.agent.clock_anchor else seconds_since_boot,
         )
         stack.callback(self._journal.close)
         self._ledger = Ledger(database, is_trusted=lambda: watch.look().trusted)
@@ -207,6 +214,7 @@ class Agent:
         self._clock_keeper.on_trusted = self._cycle.trusted
         self._clock_keeper.start()
         self._listen_to_journal()
+        self._home = self._open_home_assistant()
         self._open_devices(stack)
         self._usage = ResourceCheck(settings.resources, reader := UsageReader())
         stack.callback(reader.close)
@@ -280,6 +288,21 @@ class Agent:
             return None
         return updater
 
+    def _open_home_assistant(self) -> HomeAssistant | None:
+        settings = self.settings.home_assistant
+        if settings is None:
+            return None
+        return HomeAssistant(
+            settings,
+            self.settings.agent.id,
+            self.settings.site,
+            describe_devices(self.settings.devices),
+            agent_version(),
+            self.clock,
+            load=lambda: self._state.get("home_assistant"),
+            save=lambda value: self._state.put("home_assistant", value),
+        )
+
     def _fill_status(self) -> None:
         reporter = self._reporter
         reporter.uplink = self._uplink
@@ -287,6 +310,7 @@ class Agent:
         reporter.ledger = lambda: self._ledger.rows(self.clock.now())
         reporter.forecast = lambda: self._cycle.last
         reporter.clock_state = self._clock_state
+        reporter.on_snapshot = self._tell_home
         reporter.devices = lambda: {
             poller.driver.name: DeviceState(poller.health.state.value, poller.last_error)
             for poller in self._pollers
@@ -341,6 +365,8 @@ class Agent:
             )
             deadline = settings.bundles.check_every_s + _LONGEST_CHECK_S
             add("updater", self._updates.run, deadline, essential=False)
+        if self._home is not None:
+            add("home-assistant", self._home.run, _SLACK_S, essential=False)
         watch("journal-writer", _CARD_STALL_S, self._journal.busy.moved_at)
         watch("card", _CARD_STALL_S, self._card.moved_at)
         self._reporter.counters = (
@@ -349,6 +375,7 @@ class Agent:
             self._line_counters,
             supervisor.counts,
             self._usage.counts,
+            lambda: dict(self._home.counters) if self._home else {},
         )
         return supervisor
 
@@ -385,6 +412,8 @@ class Agent:
         taken = self._journal.append_record(record)
         self._cycle.add(record)
         self._reporter.note(record)
+        if self._home is not None:
+            self._home.note_record(record)
         return taken
 
     def _on_turns(self, device: str, at: Instant, reason: Reason | None, turns: int) -> None:
@@ -392,6 +421,18 @@ class Agent:
 
     def _on_alert(self, alert: Alert) -> None:
         self._journal.append(Kind.ALERT, alert.device, alert.timestamp, alert_to_json(alert))
+        if self._home is not None:
+            self._home.note_alert(alert)
+
+    def _tell_home(self, snapshot: Snapshot) -> None:
+        if self._home is None:
+            return
+        trusted = snapshot.clock.trusted if snapshot.clock else None
+        self._home.note_status(
+            snapshot.status, clock_trusted=trusted, last_ack_s=snapshot.last_ack_s
+        )
+        if snapshot.forecast is not None:
+            self._home.note_forecast(snapshot.forecast)
 
     def _on_anomaly(self, link: Link, reason: str) -> None:
         bus = self._buses.find(link)
@@ -402,11 +443,12 @@ class Agent:
         self._worker.submit(self._flight_files.write, bus.link.name, text, now)
 
     def _on_restart(self, worker: str, reason: str) -> None:
-        self._alert_of("worker-restarted", Severity.WARNING, f"{worker}: {reason}", active=True)
+        text = f"{worker} was started again: {reason}"
+        self._alert_of(_restart_code(worker), Severity.WARNING, text, active=True)
 
     def _on_well(self, worker: str) -> None:
         text = f"{worker} runs well again"
-        self._alert_of("worker-restarted", Severity.INFO, text, active=False)
+        self._alert_of(_restart_code(worker), Severity.INFO, text, active=False)
 
     def _on_thinned(self, records: int) -> None:
         if not self._thinning_told:  # once in the life of a process: it goes on for days
@@ -460,6 +502,11 @@ class Agent:
     def _is_daylight(self, instant: Instant) -> bool:
         site = self.settings.site
         return bool(solar_position(instant, site.latitude, site.longitude).elevation > 0)
+
+
+def _restart_code(worker: str) -> str:
+    """One alert for each worker, so that one that is well does not end another's."""
+    return f"restarted-{re.sub('[^a-z0-9_-]', '-', worker)}"[:64]
 
 
 async def run_until_signalled(start: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

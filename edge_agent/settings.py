@@ -15,6 +15,7 @@ from models.features.site import Site
 
 from .clock.settings import ClockSettings
 from .devices.tables import DeviceTable
+from .home_assistant import HomeAssistantSettings
 from .journal.journal import JournalSettings
 from .supervision import ResourceLimits, SupervisionSettings
 from .updating.update_settings import UpdateSettings
@@ -62,6 +63,8 @@ class EdgeSettings:
     journal: JournalSettings = JournalSettings()
     uplink: UplinkSettings = UplinkSettings()
     reconnect: ReconnectSettings = ReconnectSettings()
+    home_assistant: HomeAssistantSettings | None = None
+    """``[home_assistant]``; without it nothing is shown there."""
     clock: ClockSettings = ClockSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     resources: ResourceLimits = ResourceLimits()

@@ -59,6 +59,10 @@ Watcher = Callable[[tuple[StoredEntry, ...]], object]
 _URGENT = frozenset({Kind.ALERT})
 _RETENTION_EVERY_S = 3600.0
 _LOWEST_MAX_BYTES = 1_000_000
+_READING_MS = 100
+"""Two clocks are not read in the same moment."""
+_RECENT_PERIODS = 4
+"""Periods of the clock that a poll under way may have begun in."""
 _RUINED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -110,21 +114,25 @@ class Journal:
         settings: JournalSettings,
         clock: Clock,
         clock_period: Callable[[], ClockPeriod] | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         """Open or create ``path``, start a new epoch and the writer thread.
 
         ``clock_period`` says what the clock's time is worth at the moment, asked by whoever
-        appends; without it the clock is believed.
+        appends; without it the clock is believed. ``monotonic``: the clock that the offsets of
+        its periods are against, where it is not ``clock``'s own.
 
         Raises:
             StorageError: the file cannot be written, or another agent is writing it.
         """
         self.path, self._settings, self._clock = path, settings, clock
         if clock_period is None:
-            always = AlwaysTrusted(clock.now() - int(clock.monotonic() * 1000))
+            always = AlwaysTrusted(clock.now() - int((monotonic or clock.monotonic)() * 1000))
             self._clock_period: Callable[[], ClockPeriod] = lambda: always
         else:
             self._clock_period = clock_period
+        self._monotonic = monotonic or clock.monotonic
+        self._recent: list[ClockPeriod] = []
         self._guard = _lock_file(path)
         self._room = Room(path, settings.max_bytes, settings.keep_free_bytes)
         self.boot_id = boot_id()
@@ -137,7 +145,6 @@ class Journal:
         self._corrected = True
         self._give_up_correcting = False
         self._outbox = self._load_outbox()
-        self._note(self._clock_period())
         self._watchers: list[Watcher] = []
         self.on_thinned: Callable[[Sequence[KeptRow], int], object] = lambda rows, left: None
         """Called from the writer thread with records that were replaced and how many stand for
@@ -159,6 +166,7 @@ class Journal:
             monotonic=clock.monotonic,
             name="journal-writer",
         )
+        self._note(self._clock_period())
 
     @property
     def epoch(self) -> str:
@@ -172,7 +180,7 @@ class Journal:
 
     def _open_file(self, at_least: int = 1) -> JournalFile:
         self._room.take_ballast()
-        monotonic_ms = int(self._clock.monotonic() * 1000)
+        monotonic_ms = int(self._monotonic() * 1000)
         for attempt in (1, 2):
             try:
                 file = JournalFile(self.path, self.boot_id, self._clock.now(), monotonic_ms)
@@ -248,9 +256,17 @@ class Journal:
     ) -> bool:
         period = self._clock_period()
         self._note(period)
-        monotonic_ms = int(self._clock.monotonic() * 1000)
+        monotonic_ms = int(self._monotonic() * 1000)
+        period = self._period_of(at, monotonic_ms)
         waiting = Waiting(kind, device, at, monotonic_ms, period, form, body)
         return self._committer.submit(waiting, urgent=kind in _URGENT)
+
+    def _period_of(self, measured_at: Instant, monotonic_ms: int) -> ClockPeriod:
+        """The period whose clock showed ``measured_at`` last: a poll may be under way while the
+        clock is set, and its record has the time of before."""
+        ages = [(p.offset_ms + monotonic_ms - measured_at, n) for n, p in enumerate(self._recent)]
+        fitting = [age for age in ages if age[0] >= -_READING_MS]
+        return self._recent[min(fitting)[1] if fitting else 0]
 
     def on_commit(self, watcher: Watcher) -> None:
         """Call ``watcher`` with what was just committed, from the writer thread; to be quick."""
@@ -293,6 +309,8 @@ class Journal:
             return self._outbox.held.count()
 
     def _note(self, period: ClockPeriod) -> None:
+        if not self._recent or self._recent[0].number != period.number:
+            self._recent = [period, *self._recent[: _RECENT_PERIODS - 1]]
         with self._lock:
             self._is_trusted = period.trusted
             if not period.trusted:
@@ -516,11 +534,9 @@ class Journal:
         """The oldest run in ``after < seq <= upto`` neither acknowledged nor ``under_way``.
 
         At most ``max_entries`` entries and about ``max_bytes`` of text, all of one epoch. Sequence
-        numbers without a row (a damaged file) become void. None when there is nothing. What is
-        ``under_way`` is not thinned meanwhile.
+        numbers without a row (a damaged file) become void. None when there is nothing.
         """
         with self._lock:
-            self._outbox.under_way = under_way
             outbox = self._outbox.copy()
             reader = self.reader
         found = gather(reader, outbox.spans(after, upto, under_way), max_entries, max_bytes)
@@ -534,6 +550,11 @@ class Journal:
             _log.error("%s: entries %d to %d are not in the file", self.path, void.first, void.last)
             self.declare_void(void)
         return found
+
+    def note_under_way(self, ranges: SeqRanges) -> None:
+        """What is on its way to the centre: not to be thinned meanwhile."""
+        with self._lock:
+            self._outbox.under_way = ranges
 
     def pending_count(self) -> int:
         """Committed entries that the centre has not acknowledged."""

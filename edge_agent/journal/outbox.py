@@ -85,6 +85,8 @@ class Outbox:
         for gap_first, gap_last in covered.gaps(after + 1, min(upto, self.last_seq)):
             for index, (first_seq, epoch) in enumerate(self._epochs):
                 first, last = max(gap_first, first_seq), min(gap_last, self._end_of(index))
+                if last < first:
+                    continue
                 parts = [Span(epoch, first_seq, *part) for part in void.gaps(first, last)]
                 for one in self.voids.values():
                     if one.first <= last and one.last >= first:

@@ -55,6 +55,8 @@ class StatusReporter:
         self.forecast: Callable[[], Forecast | None] = lambda: None
         self.clock_state: Callable[[], ClockState | None] = lambda: None
         self.devices: Callable[[], Mapping[str, DeviceState]] = dict
+        self.on_snapshot: Callable[[Snapshot], object] = lambda snapshot: None
+        """Told of every snapshot; to be quick."""
 
     def note(self, record: Record) -> None:
         """Remember the newest record of a device."""
@@ -112,6 +114,7 @@ class StatusReporter:
     async def write(self, *, online: bool) -> None:
         """Write the file, and tell systemd in a line."""
         snapshot = self.snapshot(online)
+        self.on_snapshot(snapshot)
         counters = snapshot.status.counters
         notify_status(
             f"{len(snapshot.devices)} devices, {counters['journal_pending']} entries pending,"

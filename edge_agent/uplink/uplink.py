@@ -240,6 +240,7 @@ class Uplink:
                 self._late_batches += 1
                 self._batch_entries = max(1, self._batch_entries // 2)
         self._send_live()
+        self._journal.note_under_way(self._shipments.under_way())
         while (
             self.connected
             and not self._closing

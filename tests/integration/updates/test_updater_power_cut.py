@@ -7,9 +7,6 @@ and the box started on it.
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks._power_card import CannotCut, copy_image, make_image, mounted
 from central.release.repository import Repository
 from edge_agent.storage.state_store import StateDatabase, StateStore
 from edge_agent.updating.updater import Updater, UpdateResult
@@ -27,20 +25,7 @@ from tests.bundles import CPU
 from tests.releases import Boxes, Centre, settle
 
 _MOUNT_POINT = "card"
-
-
-@contextmanager
-def mounted(image: Path, place: Path) -> Iterator[Path]:
-    place.mkdir(exist_ok=True)
-    # A long commit interval: nothing gets to the disk but by fsync.
-    command = ["mount", "-o", "loop,commit=3600", str(image), str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot loop-mount an image here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True, timeout=60)
+_ONLY_FSYNC = "commit=3600"  # nothing gets to the disk by itself
 
 
 @contextmanager
@@ -72,21 +57,19 @@ class Camera:
         self.on, was_on = False, self.on
         self.taken += 1
         copy = self._album / f"{self.taken}.img"
-        subprocess.run(["cp", "--sparse=always", self._image, copy], check=True, timeout=60)
+        copy_image(self._image, copy)
         self.on = was_on
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a file system image")
     path = tmp_path / "card.img"
-    with path.open("wb") as file:
-        file.truncate(64 << 20)
-    mkfs = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
-    if mkfs is None:
-        pytest.skip("no mkfs.ext4 here: apt-get install e2fsprogs")
-    subprocess.run([mkfs, "-q", "-F", str(path)], check=True, timeout=60)
+    try:
+        make_image(path, 64 << 20)
+        with mounted(path, tmp_path / _MOUNT_POINT):
+            pass
+    except CannotCut as error:
+        pytest.skip(str(error))
     return path
 
 
@@ -97,7 +80,7 @@ def test_power_cut_at_any_rename_leaves_a_whole_bundle_and_no_way_back(
     withheld = centre.copy(tmp_path / "withheld")
     card = tmp_path / _MOUNT_POINT
     camera = Camera(image, card, tmp_path / "album")
-    with mounted(image, card), started(boxes, centre, card) as box:
+    with mounted(image, card, _ONLY_FSYNC), started(boxes, centre, card) as box:
         box.check()
         settle(box)
         new = centre.release()
@@ -114,7 +97,7 @@ def test_power_cut_at_any_rename_leaves_a_whole_bundle_and_no_way_back(
     found = []
     for number in range(1, camera.taken + 1):
         copy = tmp_path / "album" / f"{number}.img"
-        with mounted(copy, card):
+        with mounted(copy, card, _ONLY_FSYNC):
             with started(boxes, withheld, card) as box:
                 active = box.active()
                 assert active is not None, f"cut {number}"

@@ -130,3 +130,12 @@ def test_an_entry_that_only_this_broker_refuses_is_skipped_not_lost() -> None:
     assert packed.unsendable == ()
     assert packed.payload is None
     assert packed.last == 1  # 2 comes with the next batch
+
+
+def test_a_void_over_the_end_of_an_epoch_becomes_an_empty_one() -> None:
+    outbox = Outbox([(1, A), (11, B)], 20, SeqRanges(), [Void(5, 15, "thinned to 1 min")])
+    found = [(one.epoch, one.first, one.last) for one in outbox.spans(0, 99, SeqRanges([(1, 4)]))]
+    assert found == [(A, 5, 10), (B, 11, 15), (B, 16, 20)]
+    covered = SeqRanges([(1, 12)])
+    found = [(one.epoch, one.first, one.last) for one in outbox.spans(0, 99, covered)]
+    assert found == [(B, 13, 15), (B, 16, 20)]

@@ -153,3 +153,29 @@ def test_a_later_wrong_time_is_corrected_by_an_earlier_right_one(tmp_path: Path)
         journal.note_clock()
         assert journal.flush()
         assert times(journal) == seconds(5, 10)
+
+
+def test_a_poll_under_way_while_the_clock_is_set_gets_the_wrong_time(tmp_path: Path) -> None:
+    for wrong_by_ms in (-HOUR_MS, 24 * HOUR_MS, -NOON):
+        box = Box(tmp_path / f"{wrong_by_ms}.sqlite", wrong_by_ms)
+        with box.running() as journal:
+            box.poll(journal, 1)
+            box.clock.run(5)
+            begun = box.clock.wall
+            box.clock.run(2)
+            box.set_right()
+            journal.append_record(record(begun, ac_power=1.0))
+            box.poll(journal, 1)
+            assert journal.held_count() == 0
+            assert times(journal) == seconds(5, 10, 17)
+
+
+def test_an_agent_that_starts_with_a_right_clock_again_cannot_start(tmp_path: Path) -> None:
+    box = Box(tmp_path / "journal.sqlite", -HOUR_MS)
+    with box.running() as journal:
+        box.poll(journal)
+    box.set_right(1)
+    with box.running() as journal:
+        assert journal.flush()
+        assert journal.held_count() == 0
+        assert times(journal) == seconds(5, 10, 15)
