@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks._power_instruments import Witness, digest, weaken
 from edge_agent.forecasting.interval_store import IntervalStore
 from edge_agent.journal.journal import Journal, JournalSettings
+from edge_agent.journal.reader import StoredEntry
 from edge_agent.journal.seq_ranges import SeqRanges
 from edge_agent.storage.state_store import StateDatabase, StateStore
 from models.contract.clock import Anchor, ScaledClock

@@ -72,6 +72,12 @@ def start_centre(stack: contextlib.ExitStack, folder: Path) -> tuple[subprocess.
     return centre, port
 
 
+def peer_folder() -> Path:
+    """Where the peer's script and its simulated site lie."""
+    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
+    return data.resolve().parent / "peer_gateway"
+
+
 def start_devices(stack: contextlib.ExitStack, script: Path, count: int) -> list[int]:
     """Simulated Modbus TCP units, each with a register for every quantity; their ports."""
     arguments = [str(script), "--units", str(count), "--registers", str(len(QUANTITIES))]
@@ -81,9 +87,9 @@ def start_devices(stack: contextlib.ExitStack, script: Path, count: int) -> list
     return ports
 
 
-def device_profile() -> str:
-    """A profile of the simulated units: registers that may hold any number."""
-    head = """
+def device_profile(names: Sequence[str] = QUANTITIES, scale: float = 0.1) -> str:
+    """A profile of the simulated units: a register for each name, that may hold any number."""
+    head = f"""
 name = "bench"
 manufacturer = "simulated"
 model = "peer site"
@@ -95,13 +101,14 @@ status = "documented"
 [requests]
 function = 3
 [identity]
-quantity = "temp_inverter"
+quantity = "{names[-1]}"
 lowest = -1.0
 highest = 100000.0
 """
     return head + "".join(
-        f'[[registers]]\nquantity = "{name}"\naddress = {address}\ntype = "uint16"\nscale = 0.1\n'
-        for address, name in enumerate(QUANTITIES)
+        f'[[registers]]\nquantity = "{name}"\naddress = {address}\n'
+        f'type = "uint16"\nscale = {scale}\n'
+        for address, name in enumerate(names)
     )
 
 

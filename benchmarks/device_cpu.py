@@ -23,60 +23,20 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks._site import cpu_s, device_profile, peer_folder, rss_mb
 from edge_agent.journal.reader import JournalReader
 from models.contract.quantities import QUANTITIES
 
 VALUES = 40
 GATEWAY = "thingsboard-gateway==3.8.5"
-_TICKS = os.sysconf("SC_CLK_TCK")
 console = Console(stderr=True)
-
-
-def peer_folder() -> Path:
-    """The folder of the peer's script."""
-    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
-    return data.resolve().parent / "peer_gateway"
 
 
 def profile_text() -> str:
     """A profile of the site's units: 40 registers that may hold any number, as 40 quantities."""
     names = [n for n in QUANTITIES if n.startswith(("dc_voltage_", "dc_current_", "dc_power_"))]
     names = [*names[: VALUES - 3], "ac_power", "reactive_power", "apparent_power"]
-    head = """
-name = "bench"
-manufacturer = "simulated"
-model = "peer site"
-kind = "inverter"
-protocol = "modbus"
-[[sources]]
-name = "peer_gateway/modbus_site.py"
-status = "documented"
-[requests]
-function = 3
-[identity]
-quantity = "apparent_power"
-lowest = -1.0
-highest = 100000.0
-"""
-    registers = "".join(
-        f'[[registers]]\nquantity = "{name}"\naddress = {address}\ntype = "uint16"\nscale = 0.01\n'
-        for address, name in enumerate(names)
-    )
-    return head + registers
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds of all threads of a process."""
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(times[11]) + int(times[12])) / _TICKS
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    status = dict(
-        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
-    return int(status["VmRSS"].split()[0]) / 1024
+    return device_profile(names, 0.01)
 
 
 def measure_ours(units: int, seconds: float, warmup: float) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from benchmarks._site import (
     QUANTITIES,
     agent_settings,
     cpu_s,
+    peer_folder,
     rss_mb,
     start_agent,
     start_centre,
@@ -233,12 +234,6 @@ def peer(seconds: float) -> dict[str, Any] | None:
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def peer_folder() -> Path:
-    """The folder of the peer's script."""
-    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
-    return data.resolve().parent / "peer_gateway"
 
 
 def main() -> None:

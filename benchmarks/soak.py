@@ -26,6 +26,7 @@ from rich.progress import track
 from benchmarks._site import (
     agent_settings,
     free_port,
+    peer_folder,
     rss_mb,
     start_agent,
     start_centre,
@@ -113,8 +114,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.days < SETTLED_AFTER + 3:
         parser.error(f"--days: at least {SETTLED_AFTER + 3}, or there is no slope")
-    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
-    script = data.resolve().parent / "peer_gateway" / "modbus_site.py"
+    script = peer_folder() / "modbus_site.py"
     if not script.is_file():
         print(json.dumps({"skipped": f"no simulated site at {script}; set SOLAR_DATA_DIR"}))
         return

@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from benchmarks._site import (
     QUANTITIES,
     agent_settings,
     cpu_s,
+    peer_folder,
     rss_mb,
     start_agent,
     start_centre,
@@ -170,8 +170,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--directory", type=Path, help="work here and keep what is left")
     arguments = parser.parse_args()
-    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
-    script = data.resolve().parent / "peer_gateway" / "modbus_site.py"
+    script = peer_folder() / "modbus_site.py"
     if not script.is_file():
         print(json.dumps({"skipped": f"no simulated site at {script}; set SOLAR_DATA_DIR"}))
         return

@@ -246,7 +246,8 @@ def simulate(
         list[str],
         typer.Option(
             help="PROFILE@PLACE or PROFILE@PLACE/UNITS: sunspec@tcp:1502, "
-            "eastron-sdm630@pty:PATH/5, growatt-tl-x@rtu-tcp:8899/1-3, goodwe-es@udp:8899, replay:FILE@tcp:1502."
+            "eastron-sdm630@pty:PATH/5, growatt-tl-x@rtu-tcp:8899/1-3, goodwe-es@udp:8899, "
+            "replay:FILE@tcp:1502."
         ),
     ],
     series: Annotated[

@@ -175,7 +175,9 @@ def test_a_ruined_state_file_ends_the_agent_in_order_and_the_next_start_goes_on(
             database.query("PRAGMA shrink_memory")  # or SQLite would not look at the file again
             await asyncio.wait([box.running], timeout=PATIENCE_S)
 
-    with pytest.raises(RuntimeError, match="the intervals worker is beyond help: state.sqlite is damaged"):
+    with pytest.raises(
+        RuntimeError, match=r"intervals worker is beyond help: state\.sqlite is dam"
+    ):
         asyncio.run(ruin())
     assert not read_snapshot(None, box.data).status.online
 
