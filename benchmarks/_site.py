@@ -139,7 +139,8 @@ def agent_settings(
 def start_agent(stack: contextlib.ExitStack, settings: Path) -> subprocess.Popen[str]:
     """The agent itself."""
     command = ["-m", "edge_agent.cli", "run", "--config", str(settings)]
-    return started(stack, command, settings.with_name("agent.log"))
+    environment = os.environ | {"MALLOC_ARENA_MAX": "2"}  # as in the systemd unit
+    return started(stack, command, settings.with_name("agent.log"), env=environment)
 
 
 def status_counters(folder: Path) -> dict[str, int]:
