@@ -212,13 +212,13 @@ class Agent:
             in_worker=self._in_worker,
         )
         self._clock_keeper.on_trusted = self._cycle.trusted
-        self._clock_keeper.start()
         self._listen_to_journal()
         self._home = self._open_home_assistant()
         self._open_devices(stack)
         self._usage = ResourceCheck(settings.resources, reader := UsageReader())
         stack.callback(reader.close)
         self._fill_status()
+        self._clock_keeper.start()
 
     def _listen_to_journal(self) -> None:
         loop = asyncio.get_running_loop()
