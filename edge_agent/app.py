@@ -12,7 +12,7 @@ import asyncio
 import logging
 import re
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -49,8 +49,12 @@ from .journal.thinning import KeptRow
 from .ledger.ledger import Ledger
 from .ledger.loop import LedgerLoop
 from .settings import EdgeSettings
+from .status.agent_facts import AgentFacts
+from .status.alert_board import AlertBoard
+from .status.day_band import DayBand
+from .status.local_page import open_local_page
 from .status.reporter import StatusReporter
-from .status.status_file import ClockState, DeviceState, Snapshot, StatusFile
+from .status.status_file import Snapshot, StatusFile
 from .storage.state_store import StateDatabase, StateStore
 from .supervision import (
     Busy,
@@ -100,6 +104,7 @@ class Agent:
         self.settings = settings
         self.clock = clock or open_clock(settings.agent.clock_anchor)
         self._guard = guard
+        self._alerts = AlertBoard()
         self._dump_limit = DumpLimit()
         self._flight_files = FlightFiles(settings.data_dir)
         self._pollers: list[DevicePoller] = []
@@ -185,7 +190,7 @@ class Agent:
         stack.callback(self._uplink.close)
         self._fetches = RetainedFetches(self._uplink)
         self._updater = self._open_updater()
-        intervals = IntervalStore(database)
+        self._intervals = intervals = IntervalStore(database)
         self._cycle = ForecastCycle(
             IntervalKeeper(settings.agent.id, settings.roles, intervals),
             ForecastEngine(
@@ -211,6 +216,8 @@ class Agent:
             on_alert=self._on_alert,
             in_worker=self._in_worker,
         )
+        self._band = DayBand()
+        self._cycle.on_forecast = self._band.note
         self._clock_keeper.on_trusted = self._cycle.trusted
         self._listen_to_journal()
         self._home = self._open_home_assistant()
@@ -304,17 +311,26 @@ class Agent:
         )
 
     def _fill_status(self) -> None:
-        reporter = self._reporter
-        reporter.uplink = self._uplink
-        reporter.bundle = self._updater.status if self._updater else BundleStatus
-        reporter.ledger = lambda: self._ledger.rows(self.clock.now())
-        reporter.forecast = lambda: self._cycle.last
-        reporter.clock_state = self._clock_state
-        reporter.on_snapshot = self._tell_home
-        reporter.devices = lambda: {
-            poller.driver.name: DeviceState(poller.health.state.value, poller.last_error)
-            for poller in self._pollers
-        }
+        self._facts = AgentFacts(
+            agent_version(),
+            self.clock,
+            self._reporter,
+            self._journal,
+            self._uplink,
+            self._clock_keeper,
+            self._cycle,
+            self._usage,
+            self._alerts,
+            self._pollers,
+            self._buses,
+        )
+        self._reporter.uplink = self._uplink
+        self._reporter.bundle = self._updater.status if self._updater else BundleStatus
+        self._reporter.ledger = lambda: self._ledger.rows(self.clock.now())
+        self._reporter.forecast = lambda: self._cycle.last
+        self._reporter.clock_state = self._facts.clock_state
+        self._reporter.devices = self._facts.devices
+        self._reporter.on_snapshot = self._tell_home
 
     # --- workers -------------------------------------------------------------------------------
 
@@ -367,12 +383,22 @@ class Agent:
             add("updater", self._updates.run, deadline, essential=False)
         if self._home is not None:
             add("home-assistant", self._home.run, _SLACK_S, essential=False)
+        if settings.local.enabled:
+            local = open_local_page(
+                settings.local,
+                self._reporter.snapshot,
+                lambda: self._facts.metrics(supervisor),
+                clock=self.clock,
+                measured=self._measured,
+                band=self._band,
+                alerts=self._alerts.alerts,
+                roles=settings.roles,
+            )
+            add("local page", local.run, _SLACK_S, essential=False)
         watch("journal-writer", _CARD_STALL_S, self._journal.busy.moved_at)
         watch("card", _CARD_STALL_S, self._card.moved_at)
         self._reporter.counters = (
-            lambda: {"forecast_failures": self._cycle.failures},
-            self._device_counters,
-            self._line_counters,
+            self._facts.counters,
             supervisor.counts,
             self._usage.counts,
             lambda: dict(self._home.counters) if self._home else {},
@@ -420,6 +446,7 @@ class Agent:
         self._ledger.count(device, at, reason, turns)
 
     def _on_alert(self, alert: Alert) -> None:
+        self._alerts.note(alert)
         self._journal.append(Kind.ALERT, alert.device, alert.timestamp, alert_to_json(alert))
         if self._home is not None:
             self._home.note_alert(alert)
@@ -475,29 +502,10 @@ class Agent:
             Alert(agent, self.clock.now(), code, severity, clip_text(text, 900), active=active)
         )
 
-    # --- what is told --------------------------------------------------------------------------
-
-    def _clock_state(self) -> ClockState:
-        period = self._clock_keeper.watch.look()
-        return ClockState(period.trusted, period.reason, self._journal.held_count())
-
-    def _device_counters(self) -> dict[str, int]:
-        return {
-            f"{poller.driver.name}_{name}": count
-            for poller in self._pollers
-            for name, count in vars(poller.counters).items()
-        }
-
-    def _line_counters(self) -> dict[str, int]:
-        counters: dict[str, int] = {}
-        for name, bus in self._buses.all().items():
-            counts = bus.counters
-            counters[f"{name} utilisation_percent"] = round(100 * bus.utilisation())
-            counters[f"{name} requests"] = counts.requests
-            counters[f"{name} fences"] = counts.fences
-            for fault, count in counts.faults.items():
-                counters[f"{name} {fault}"] = count
-        return counters
+    async def _measured(self, start: Instant, end: Instant) -> Iterable[float]:
+        """Mean power of the site, for the local page."""
+        site = self.settings.agent.id
+        return await self._in_worker(self._intervals.series, site, "ac_power", start, end)
 
     def _is_daylight(self, instant: Instant) -> bool:
         site = self.settings.site

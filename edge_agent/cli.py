@@ -17,6 +17,7 @@ from firmware_bridge import DeviceError
 from models.contract.errors import ContractError, SettingsError
 
 from .devices.commands import register as register_device_commands
+from .doctor.command import register as register_doctor
 from .errors import EdgeError, StorageError
 from .logs import set_up_log
 from .settings import read_settings
@@ -104,6 +105,7 @@ def status(
 
 
 register_device_commands(app)
+register_doctor(app)
 
 
 if __name__ == "__main__":

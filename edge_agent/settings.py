@@ -17,6 +17,7 @@ from .clock.settings import ClockSettings
 from .devices.tables import DeviceTable
 from .home_assistant import HomeAssistantSettings
 from .journal.journal import JournalSettings
+from .status.local_settings import LocalSettings
 from .supervision import ResourceLimits, SupervisionSettings
 from .updating.update_settings import UpdateSettings
 from .uplink.mqtt_client import MqttSettings
@@ -68,6 +69,7 @@ class EdgeSettings:
     clock: ClockSettings = ClockSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     resources: ResourceLimits = ResourceLimits()
+    local: LocalSettings = LocalSettings()
 
     def __post_init__(self) -> None:
         if not self.devices:

@@ -157,7 +157,10 @@ def _tell(services: Processes, place: Place) -> float:
         raise DemoError(f"{scores['days']} days scored, {LEAST_DAYS} are wanted")
     skill = float(scores["scores"]["all"]["skill"])
     console.print(f"skill against smart persistence: {skill:+.1%} over {scores['days']} days")
-    console.print(f"page while it runs: http://127.0.0.1:{ports.api}/   report: {report}")
+    console.print(
+        f"pages while it runs: fleet http://127.0.0.1:{ports.api}/,"
+        f" box http://127.0.0.1:{ports.page}/   report: {report}"
+    )
     return skill
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +89,14 @@ class Ports:
     broker: int
     api: int
     inverter: int
+    page: int
+    """Of the box's own page."""
 
     @classmethod
     def free(cls) -> Ports:
-        """Three of them."""
+        """One for each."""
         ports: set[int] = set()
-        while len(ports) < 3:
+        while len(ports) < len(fields(cls)):
             ports.add(free_port())
         return cls(*ports)
 
@@ -210,6 +212,9 @@ commit_window_s = 0.25
 
 [uplink]
 ack_timeout_s = 5.0
+
+[local]
+port = {ports.page}
 """,
         encoding="utf-8",
     )

@@ -99,8 +99,9 @@ class StatusFile:
 
 def read_snapshot(run_dir: Path | None, data_dir: Path) -> Snapshot:
     """What the agent with these directories wrote last. Raises ``NoStatus``."""
-    path = _directory(run_dir, data_dir, NAME) / NAME
+    path = data_dir / NAME
     try:
+        path = _directory(run_dir, data_dir, NAME) / NAME
         written_at = path.stat().st_mtime
         body = json.loads(path.read_text(encoding="utf-8"))
         return Snapshot(
