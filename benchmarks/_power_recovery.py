@@ -35,9 +35,11 @@ T = TypeVar("T", str, int)
 
 SLACK_S = 0.1
 """For the scheduling of two processes on a shared machine."""
+_SOON_S = 3.0
 _NO_EXCUSE = "missing from the journal"
 """Reason of a void that the journal declares when it finds that rows are gone."""
-_EXAMPLES = 20
+_EXAMPLES = 4
+"""Of each sort of violation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Found:
     void: SeqRanges
     state: dict[str, int]
     upserts: dict[int, int]
+    acknowledged_since: SeqRanges | None = None
+    """What is acknowledged after going on, when a full file needed it."""
 
 
 @dataclass
@@ -83,7 +87,8 @@ class Tally:
     deleted: int = 0
     thinned: int = 0
     held_back: int = 0
-    """Cuts while the file was full of what may not be deleted."""
+    """Cuts while the file was full of what may not be given up."""
+    lost_held_back: int = 0
     mount_s: list[float] = field(default_factory=list)
     open_s: list[float] = field(default_factory=list)
     both_s: list[float] = field(default_factory=list)
@@ -94,7 +99,7 @@ class Tally:
     def blame(self, what: str, example: str) -> None:
         """Count a violation."""
         self.violations[what] += 1
-        if len(self.examples) < _EXAMPLES:
+        if self.violations[what] <= _EXAMPLES:
             self.examples.append(f"{what}: {example}")
 
 
@@ -188,9 +193,13 @@ class Recovery:
         alert = Alert("unit-0", now, "power-back", Severity.INFO, where)
         body = alert_to_json(alert)
         journal.append(Kind.ALERT, "unit-0", now, body)
-        if not journal.flush():
-            self._tally.blame("not_opened", f"{where}: takes no entries")
-            return
+        if not journal.flush(_SOON_S):
+            # Full of what may not be given up: the centre's acknowledgements must free it.
+            for row in journal.reader.epochs():
+                journal.acknowledge(row.epoch, (), journal.last_seq)
+            if not journal.flush():
+                self._tally.blame("not_opened", f"{where}: takes no entries")
+            found.acknowledged_since = SeqRanges(journal.reader.acknowledged())
         mark = digest(Kind.ALERT.value, canonical(body))
         for stored in journal.reader.entries(journal.first_seq):
             epoch, seq, device, measured_at, seen = identity(stored)
@@ -243,9 +252,10 @@ class Recovery:
             if appended.at > at:
                 continue
             age = told.age(appended.at, at)
-            tally.lost_in_window += 1
             if told.failing:
+                tally.lost_held_back += 1
                 continue
+            tally.lost_in_window += 1
             if appended.urgent:
                 tally.worst_alert_loss_s = max(tally.worst_alert_loss_s, age)
             else:
@@ -261,14 +271,16 @@ class Recovery:
         for first, last in told.surely_acknowledged:
             missing = SeqRanges(found.acknowledged.gaps(first, last))
             if any(seq not in found.void for low, high in missing for seq in range(low, high + 1)):
-                tally.blame("acknowledgement_lost", f"{where}: {missing}")
+                kept = sum(seq in missing for seq in found.entries)
+                what = f"{list(missing)}, {kept} of them still in the file"
+                tally.blame("acknowledgement_lost", f"{where}: {what}")
         for first, last in found.acknowledged:
             for gap in told.perhaps_acknowledged.gaps(first, last):
                 if any(seq not in found.void for seq in range(gap[0], gap[1] + 1)):
                     tally.blame("acknowledged_falsely", f"{where}: {gap}")
         for first, last in told.surely_void:
             if gaps := list(found.void.gaps(first, last)):
-                tally.blame("void_lost", f"{where}: {gaps}")
+                tally.blame("void_lost", f"{where}: {gaps} of {first} to {last}")
         again = told.perhaps_acknowledged.copy()
         for first, last in found.acknowledged:
             again.remove(first, last)

@@ -212,8 +212,9 @@ class Witnesses:
         self.epochs |= found.epochs
         self.newest_seq = max([self.newest_seq, *found.entries])
         self.entries = {seq: Content(e.epoch, e.digest) for seq, e in found.entries.items()}
-        self.perhaps_acknowledged = found.acknowledged.copy()
-        self.surely_acknowledged = found.acknowledged.copy()
+        acknowledged = found.acknowledged_since or found.acknowledged
+        self.perhaps_acknowledged = acknowledged.copy()
+        self.surely_acknowledged = acknowledged.copy()
         self._voids_begun, self.surely_void = found.void.copy(), found.void.copy()
         self.put, self.put_begun = dict(found.state), dict(found.state)
         self.upserted, self.upsert_begun = dict(found.upserts), dict(found.upserts)

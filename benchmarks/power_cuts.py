@@ -120,7 +120,8 @@ def report(result: dict[str, Any]) -> str:
         " beyond both",
         f"allowed         {result['lost_in_window']} entries younger than the window lost,"
         f" {result['sent_again']} sent again, {result['deleted']} deleted after acknowledgement,"
-        f" {result['thinned']} thinned or void; {result['held_back']} cuts with a full file",
+        f" {result['thinned']} thinned or void; {result['held_back']} cuts while the file"
+        f" was full of what may not be given up ({result['lost_held_back']} entries lost)",
     ]
     for name, what in (
         ("mount", "ext4 replays its log"),

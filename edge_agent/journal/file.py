@@ -223,9 +223,22 @@ class JournalFile:
 
     def _insert_voids(self, voids: Iterable[Void], now: Instant) -> None:
         self.connection.executemany(
-            "INSERT OR REPLACE INTO voids VALUES (?, ?, ?, ?)",
+            "INSERT INTO voids VALUES (?, ?, ?, ?) ON CONFLICT (first) DO UPDATE SET"
+            " last = excluded.last, reason = excluded.reason, declared_at = excluded.declared_at"
+            " WHERE excluded.last > last",
             [(void.first, void.last, void.reason, now) for void in voids],
         )
+
+    def forget_voids(self, settled: Iterable[Void], before: Instant) -> list[int]:
+        """Delete those of ``settled`` that were declared before ``before``; their beginnings."""
+        gone = []
+        with self.transaction() as run:
+            for void in settled:
+                cursor = run.execute(
+                    "DELETE FROM voids WHERE first = ? AND declared_at < ?", (void.first, before)
+                )
+                gone += [void.first] * cursor.rowcount
+        return gone
 
     def _form_id(self, form: RecordForm, fresh: dict[RecordForm, int]) -> int:
         known = self._forms.get(form) or fresh.get(form)

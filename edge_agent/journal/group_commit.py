@@ -70,11 +70,17 @@ class GroupCommitter(Generic[T]):
             self._ask(0.0 if urgent else self._window_s)
             return True
 
-    def nudge(self) -> None:
-        """There is something to write besides items: call ``write`` within the window."""
+    def nudge(self, *, hopeful: bool = False) -> None:
+        """There is something to write besides items: call ``write`` within the window.
+
+        ``hopeful``: what failed before may work now, so its pause is over.
+        """
         with self._changed:
             if not self._closing:
                 self._ask(self._window_s)
+            if hopeful and self._not_before:
+                self._not_before = 0.0
+                self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
         """Write now, and wait. False when it was not done in time (the items stay queued)."""

@@ -139,6 +139,7 @@ class Journal:
         self._file = self._open_file()
         self.set_aside = self._file.set_aside
         self.reader = JournalReader(path)
+        self._deleting = threading.Lock()
         self._lock = threading.Lock()  # guards the outbox and clock; never held during a write
         self._trusted: ClockPeriod | None = None
         self._is_trusted = False
@@ -202,7 +203,7 @@ class Journal:
         file = self._file
         self._saved = dict(done := SeqRanges(file.acknowledged()))
         voids = file.voids()
-        self._saved_voids = {void.first for void in voids}
+        self._saved_voids = {void.first: void.last for void in voids}
         outbox = Outbox(file.epochs(), file.first_seq - 1, done, voids)
         outbox.held.update(file.held())
         self._corrected = not outbox.held
@@ -358,7 +359,7 @@ class Journal:
     def _transaction(self, waiting: Sequence[Waiting]) -> tuple[StoredEntry, ...]:
         with self._lock:
             done = dict(self._outbox.done)
-            voids = [v for k, v in self._outbox.voids.items() if k not in self._saved_voids]
+            voids = [v for k, v in self._outbox.voids.items() if self._saved_voids.get(k) != v.last]
             first = self._outbox.last_seq + 1
             trusted = self._trusted
         gone = [key for key in self._saved if key not in done]
@@ -375,7 +376,7 @@ class Journal:
                 if held:
                     self._outbox.held.add(row.seq, row.seq)
         self._saved = done
-        self._saved_voids |= {void.first for void in voids}
+        self._saved_voids.update((void.first, void.last) for void in voids)
         return tuple(stored_entry(row, waits=held) for row, held in written)
 
     def _tell(self, stored: tuple[StoredEntry, ...]) -> None:
@@ -429,8 +430,16 @@ class Journal:
 
     def _delete_old(self) -> None:
         before = self._clock.now() - self._settings.keep_days * DAY_MS
-        while self._file.delete_acknowledged(list(self._saved.items()), before):
+        while self._delete_acknowledged(before):
             pass
+        with self._lock:
+            settled = self._outbox.settled_voids()
+        gone = self._file.forget_voids(settled, before)
+        with self._lock:
+            for first in gone:
+                self._outbox.voids.pop(first, None)
+        for first in gone:
+            self._saved_voids.pop(first, None)
 
     # --- without room ----------------------------------------------------------------------------
 
@@ -445,13 +454,17 @@ class Journal:
         self._room.drop_ballast()
         try:
             self._transaction(())  # acknowledgements that only memory knows
-            return (
-                file.delete_acknowledged(list(self._saved.items()), None) > 0
-                or self._thin()
-                or self._drop_others()
-            )
+            return self._delete_acknowledged(None) > 0 or self._thin() or self._drop_others()
         finally:
             file.set_cap(self._room.cap(file.pages(), file.page_bytes))
+
+    def _delete_acknowledged(self, before: Instant | None) -> int:
+        """What is acknowledged on the disk and still is: a rewind may just have taken it back."""
+        with self._deleting:
+            with self._lock:
+                done = self._outbox.done.copy()
+            both = [part for pair in self._saved.items() for part in done.within(*pair)]
+            return self._file.delete_acknowledged(both, before)
 
     def _spared(self) -> SeqRanges:
         with self._lock:
@@ -490,8 +503,8 @@ class Journal:
         with self._lock:
             self._outbox.last_seq += new_rows
             for void in voids:
-                self._outbox.voids[void.first] = void
-        self._saved_voids |= {void.first for void in voids}
+                self._outbox.declare(void)
+        self._saved_voids.update((void.first, void.last) for void in voids)
 
     # --- outbox ----------------------------------------------------------------------------------
 
@@ -511,20 +524,21 @@ class Journal:
         with self._lock:
             gained = self._outbox.acknowledge(epoch, ranges, through)
         if gained:
-            self._committer.nudge()
+            self._committer.nudge(hopeful=True)  # a full file has something to give up now
         return gained
 
     def declare_void(self, void: Void) -> None:
         """``void`` will never be sent; the centre is told why with the backlog."""
         with self._lock:
-            self._outbox.voids[void.first] = void
+            self._outbox.declare(void)
         self._committer.nudge()
 
     def rewind(self, since: Instant) -> int:
         """Send again what was measured at ``since`` or later and is still kept. How many."""
-        ranges = self.reader.seqs_since(since)
-        with self._lock:
-            lost = self._outbox.rewind(ranges)
+        with self._deleting:  # what is found here must not be deleted as acknowledged behind us
+            ranges = self.reader.seqs_since(since)
+            with self._lock:
+                lost = self._outbox.rewind(ranges)
         self._committer.nudge()
         return lost
 

@@ -52,6 +52,12 @@ class Outbox:
         other.held = self.held.copy()
         return other
 
+    def declare(self, void: Void) -> None:
+        """``void`` will never be sent; of two with one beginning the longer holds."""
+        known = self.voids.get(void.first)
+        if known is None or known.last < void.last:
+            self.voids[void.first] = void
+
     def acknowledge(self, epoch: str, ranges: Iterable[SeqRange], through: int = 0) -> int:
         """Mark ``ranges`` of ``epoch`` and all of it up to ``through``; how many were new.
 
@@ -66,11 +72,20 @@ class Outbox:
         return self.done.count() - before
 
     def rewind(self, ranges: Iterable[SeqRange]) -> int:
-        """Unmark ``ranges``; how many were marked."""
+        """Unmark ``ranges``, and what is void since; how many were marked."""
         before = self.done.count()
+        since = self.last_seq + 1
         for first, last in ranges:
+            since = min(since, first)
             self.done.remove(first, last)
+        for void in self.voids.values():  # whoever lost the entries does not know of these either
+            if void.last >= since:
+                self.done.remove(void.first, void.last)
         return before - self.done.count()
+
+    def settled_voids(self) -> list[Void]:
+        """What is void, and known to be so at the centre."""
+        return [one for one in self.voids.values() if self.done.covers(one.first, one.last)]
 
     def pending(self) -> int:
         """How many sequence numbers are not acknowledged."""

@@ -139,3 +139,21 @@ def test_a_void_over_the_end_of_an_epoch_becomes_an_empty_one() -> None:
     covered = SeqRanges([(1, 12)])
     found = [(one.epoch, one.first, one.last) for one in outbox.spans(0, 99, covered)]
     assert found == [(B, 13, 15), (B, 16, 20)]
+
+
+def test_a_rewind_tells_again_what_is_void() -> None:
+    outbox = Outbox([(1, A)], 20, SeqRanges([(1, 20)]), [Void(3, 4, "old"), Void(8, 9, "thinned")])
+    assert [void.first for void in outbox.settled_voids()] == [3, 8]
+    assert outbox.rewind([(6, 7), (10, 10)]) == 5
+    assert [(one.first, one.last, one.reason) for one in outbox.spans(0, 99, SeqRanges())] == [
+        (6, 7, None),
+        (8, 9, "thinned"),
+        (10, 10, None),
+    ]
+
+
+def test_a_shorter_void_hides_a_longer_one() -> None:
+    outbox = Outbox([(1, A)], 20, SeqRanges())
+    for void in (Void(3, 9, "thinned"), Void(3, 3, "cannot be sent"), Void(3, 12, "thinned")):
+        outbox.declare(void)
+    assert list(outbox.void_ranges()) == [(3, 12)]

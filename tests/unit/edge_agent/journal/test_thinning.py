@@ -222,3 +222,19 @@ def test_steps_go_up_again() -> None:
     assert windows == [MINUTE_MS, STEP_MS, MINUTE_MS, STEP_MS, HOUR_MS]
     assert [step.counters_only for step in STEPS] == [False] * 4 + [True]
     assert Step(HOUR_MS, 0, counters_only=True).reason == "thinned to 60 min, energy only"
+
+
+def test_what_is_void_and_known_at_the_centre_is_kept_for_ever(tmp_path: Path) -> None:
+    clock = SetClock()
+    with opened(tmp_path / "journal.sqlite", SMALL, clock=clock) as journal:
+        press(journal, clock, hours=16)
+        assert unsent(journal)[1]
+        journal.acknowledge(journal.epoch, [(1, journal.last_seq)])
+        clock.run(31 * 86_400)
+        journal.append_record(record(clock.wall, ac_power=1.0))
+        assert journal.flush()
+        assert journal.counts()["journal_void"] == 0
+        assert list(journal.reader.entries())[-1].seq == journal.last_seq
+    with opened(tmp_path / "journal.sqlite", SMALL, clock=clock) as journal:
+        assert journal.first_seq == journal.last_seq + 1
+        assert journal.pending_count() == 1
