@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -46,9 +47,10 @@ def gather(
     last, room = 0, max_bytes
     for span in spans:
         head = head or span
-        if span.epoch != head.epoch or collected.count >= max_entries or room <= 0:
+        if span.epoch != head.epoch or collected.count + len(voids) >= max_entries or room <= 0:
             break
         if span.reason is not None:
+            room -= len(span.reason) + _ROW_BYTES
             voids.append(Void(span.first, span.last, span.reason))
             last = span.last
             continue
@@ -103,11 +105,11 @@ class _Collected:
         for form, rows in self.rows.items():
             try:
                 blocks.append(_block(form, rows))
-            except (ContractError, ValueError, TypeError):
+            except (ContractError, ValueError, TypeError, RecursionError):
                 for row in rows:
                     try:
                         blocks.append(_block(form, [row]))
-                    except (ContractError, ValueError, TypeError) as error:
+                    except (ContractError, ValueError, TypeError, RecursionError) as error:
                         reason = f"damaged in the journal: {error}"[:_LONGEST_REASON]
                         damaged.append(Void(row.seq, row.seq, reason))
         return tuple(blocks), tuple(damaged)
@@ -117,6 +119,6 @@ def _block(form: RecordForm, rows: list[Row]) -> RecordBlock:
     values: list[list[float]] = json.loads(f"[{','.join(row.body for row in rows)}]")
     times: list[Instant] = [row.measured_at for row in rows]
     columns = [list(column) for column in zip(*values, strict=True)]
-    if any(type(value) is not float for column in columns for value in column):
+    if any(type(v) is not float or not math.isfinite(v) for column in columns for v in column):
         raise ValueError("holds something that is no number")
     return RecordBlock(form, [row.seq for row in rows], times, columns)

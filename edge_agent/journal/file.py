@@ -14,16 +14,18 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from edge_agent.storage.database import open_database
+from models.contract.errors import ContractError
 from models.contract.messages import Kind, SeqRange, Void, to_ranges
 from models.contract.payload import RecordForm, canonical, form_from_json, form_to_json
 from models.contract.record import Record
 from models.contract.timestamps import Instant
 
-from .reader import Row
+from .reader import Row, read_values
 from .seq_ranges import SeqRanges
 from .thinning import KeptRow, Step, is_candidate, thin
 
@@ -31,6 +33,9 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 5_000
 """Rows that one transaction deletes or thins at most: the write-ahead log stays small."""
+MOST_FORMS = 1_000
+"""A device that gives other quantities with every poll has as many forms as records; a form takes
+some kilobytes of memory."""
 _KEPT_TIME = "the time was corrected before"
 _UNCORRECTED = "NOT trusted AND correction_ms IS NULL AND NOT sent_as_is"
 
@@ -104,6 +109,7 @@ class JournalFile:
         self._started = (now, monotonic_ms)
         self._passed: dict[Step, int] = {}
         self.first_seq = 1
+        self.closed = False
         self._epoch_id = 0
 
     def start_epoch(self, at_least: int = 1) -> None:
@@ -129,10 +135,11 @@ class JournalFile:
             )
         assert cursor.lastrowid is not None
         self._epoch_id = cursor.lastrowid
-        self._forms = {
-            form_from_json(json.loads(text)): number
-            for number, text in self.connection.execute("SELECT id, text FROM forms")
-        }
+        for number, text in self.connection.execute("SELECT id, text FROM forms"):
+            try:
+                self._forms[form_from_json(json.loads(text))] = number
+            except (ContractError, ValueError) as error:  # of a newer agent, or damaged
+                _log.warning("%s: form %d cannot be used: %s", self.path, number, error)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -149,7 +156,12 @@ class JournalFile:
 
     def close(self) -> None:
         """Close the file."""
+        self.closed = True
         self.connection.close()
+
+    def knows(self, form: RecordForm) -> bool:
+        """Whether records of ``form`` can be kept as such: there are not too many forms yet."""
+        return len(self._forms) < MOST_FORMS or form in self._forms
 
     # --- what it holds at a start ----------------------------------------------------------------
 
@@ -163,12 +175,19 @@ class JournalFile:
 
     def voids(self) -> list[Void]:
         """Ranges that will never be sent."""
+        voids = []
         rows = self.connection.execute("SELECT first, last, reason FROM voids ORDER BY first")
-        return [Void(*row) for row in rows]
+        for first, last, reason in rows:
+            try:
+                voids.append(Void(first, last, reason))
+            except ContractError as error:
+                _log.warning("%s: the void at %s cannot be used: %s", self.path, first, error)
+        return voids
 
     def held(self) -> list[SeqRange]:
         """Entries whose time may still be corrected."""
-        return self._seqs_of_periods(f"SELECT id FROM periods WHERE {_UNCORRECTED}")
+        found = self.connection.execute(f"SELECT id FROM periods WHERE {_UNCORRECTED}").fetchall()
+        return self._seqs_of_periods(", ".join(str(number) for (number,) in found))
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -302,11 +321,16 @@ class JournalFile:
             period.held = False
 
     def _seqs_of_periods(self, which: str) -> list[SeqRange]:
+        if not which:
+            return []
         rows = self.connection.execute(
             f"SELECT seq FROM journal WHERE form_id IS NOT NULL AND period_id IN ({which})"
             " ORDER BY seq"
         )
-        return list(to_ranges([seq for (seq,) in rows]))
+        ranges = SeqRanges()
+        for (seq,) in rows:
+            ranges.add(seq, seq)
+        return list(ranges)
 
     # --- making room -----------------------------------------------------------------------------
 
@@ -322,17 +346,21 @@ class JournalFile:
     def delete_acknowledged(self, done: Iterable[SeqRange], before: Instant | None) -> int:
         """Delete some entries of ``done``, the oldest: older than ``before``, or any. How many."""
         limit = 2**62 if before is None else before
+        deleted = 0
         for first, last in done:
             cursor = self.connection.execute(
                 "DELETE FROM journal WHERE seq IN (SELECT seq FROM (SELECT seq, measured_at"
-                " FROM journal WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?)"
-                " WHERE measured_at < ?)",
-                (first, last, _AT_ONCE, limit),
+                " + coalesce(correction_ms, 0) AS at FROM journal"
+                " JOIN periods ON periods.id = period_id"
+                " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?) WHERE at < ?)",
+                (first, last, _AT_ONCE - deleted, limit),
             )
-            if cursor.rowcount:
-                _log.info("%s: deleted %d acknowledged entries", self.path, cursor.rowcount)
-                return cursor.rowcount
-        return 0
+            deleted += cursor.rowcount
+            if deleted >= _AT_ONCE:
+                break
+        if deleted:
+            _log.info("%s: deleted %d acknowledged entries", self.path, deleted)
+        return deleted
 
     def thin(
         self, step: Step, spare: SeqRanges, first: int, now: Instant
@@ -343,10 +371,10 @@ class JournalFile:
         void, the new rows and the replaced ones; nothing three times when there is nothing to gain.
         """
         while True:
-            rows = self._candidates(step, spare)
-            if not rows:
+            seen, rows = self._candidates(step, spare)
+            if not seen:
                 return [], [], []
-            self._passed[step] = rows[-1].seq
+            self._passed[step] = seen
             thinned = thin(rows, step)
             if thinned is not None:
                 break
@@ -367,11 +395,11 @@ class JournalFile:
         )  # fmt: skip
         return voids, new, [row for row in rows if row.seq in replaced]
 
-    def _candidates(self, step: Step, spare: SeqRanges) -> list[KeptRow]:
+    def _candidates(self, step: Step, spare: SeqRanges) -> tuple[int, list[KeptRow]]:
         """The oldest records that ``step`` is for, behind those that it has seen before."""
         forms = {number: form for form, number in self._forms.items() if is_candidate(form, step)}
         if not forms:
-            return []
+            return 0, []
         (newest,) = self.connection.execute(
             "SELECT max(measured_at) FROM (SELECT measured_at FROM journal"
             " WHERE form_id IS NOT NULL ORDER BY seq DESC LIMIT 1000)"
@@ -383,12 +411,13 @@ class JournalFile:
             f" WHERE seq > ? AND form_id IN ({', '.join(map(str, forms))}) AND at < ?"
             f" AND (trusted OR correction_ms IS NOT NULL) ORDER BY seq LIMIT {_AT_ONCE}",
             (self._passed.get(step, 0), limit),
-        )
-        return [
-            KeptRow(seq, forms[number], at, json.loads(body))
-            for seq, number, at, body in rows
-            if seq not in spare
-        ]
+        ).fetchall()
+        kept = []
+        for seq, number, at, body in rows:
+            values = read_values(body, forms[number])
+            if seq not in spare and values is not None:
+                kept.append(KeptRow(seq, forms[number], at, values))
+        return rows[-1][0] if rows else 0, kept
 
     def _insert_kept_time(self) -> int:
         cursor = self.connection.execute(
@@ -418,9 +447,10 @@ class JournalFile:
     def drop_others(self, kind: Kind, spare: SeqRanges, now: Instant) -> list[Void]:
         """Delete the older half of the entries of ``kind`` that are not spared."""
         rows = self.connection.execute(
-            "SELECT seq FROM journal WHERE kind = ? ORDER BY seq LIMIT ?", (kind.value, _AT_ONCE)
+            "SELECT seq FROM journal WHERE kind = ? ORDER BY seq", (kind.value,)
         )
-        seqs = [seq for (seq,) in rows if seq not in spare]
+        seqs = list(islice((seq for (seq,) in rows if seq not in spare), _AT_ONCE))
+        rows.close()
         seqs = seqs[: (len(seqs) + 1) // 2]
         voids = [Void(*pair, f"no room for this {kind.value}") for pair in to_ranges(seqs)]
         with self.transaction() as run:

@@ -37,7 +37,13 @@ from models.contract.clock import Clock
 from models.contract.errors import ContractError, PayloadError
 from models.contract.fields import Json
 from models.contract.messages import Kind, SeqRange, Void
-from models.contract.payload import RecordForm, canonical, parse_json, record_from_json
+from models.contract.payload import (
+    RecordForm,
+    canonical,
+    parse_json,
+    record_from_json,
+    record_to_json,
+)
 from models.contract.record import Record
 from models.contract.timestamps import DAY_MS, Instant, format_iso8601
 from models.contract.topics import check_identifier
@@ -139,7 +145,7 @@ class Journal:
         self._file = self._open_file()
         self.set_aside = self._file.set_aside
         self.reader = JournalReader(path)
-        self._deleting = threading.Lock()
+        self._deleting = threading.RLock()  # who reads rows to send them, and who takes them away
         self._lock = threading.Lock()  # guards the outbox and clock; never held during a write
         self._trusted: ClockPeriod | None = None
         self._is_trusted = False
@@ -214,6 +220,9 @@ class Journal:
     def append_record(self, record: Record) -> bool:
         """Queue a record without waiting. False: see :meth:`append`."""
         form, values = RecordForm.of(record)
+        if not self._file.knows(form):
+            body = canonical(record_to_json(record))
+            return self._submit(Kind.RECORD, record.device, record.measured_at, None, body)
         return self._submit(
             Kind.RECORD, record.device, record.measured_at, form, values_text(values)
         )
@@ -334,6 +343,14 @@ class Journal:
             self._start_over()
         stored = self._transaction_with_room(waiting)
         self._tell(stored)
+        try:
+            self._look_after_file()
+        except (sqlite3.Error, OSError) as error:  # the group is durable: never write it again
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _RUINED:
+                self._ruined = str(error)
+            _log.warning("%s: %s; tried again with the next commit", self.path, error)
+
+    def _look_after_file(self) -> None:
         self._settle_times()
         if self._clock.monotonic() >= self._next_retention:
             self._next_retention = self._clock.monotonic() + _RETENTION_EVERY_S
@@ -393,13 +410,15 @@ class Journal:
         """Correct what was written under an untrusted clock, or give up waiting for it."""
         with self._lock:
             trusted, corrected = self._trusted, self._corrected
-            give_up, self._give_up_correcting = self._give_up_correcting, False
+            give_up = self._give_up_correcting
         if trusted is not None and not corrected:
             ranges = self._file.correct(trusted)
             with self._lock:
                 for first, last in ranges:
                     self._outbox.held.remove(first, last)
-                self._corrected = not self._outbox.held
+                self._corrected = self._is_trusted and not self._outbox.held
+                if self._is_trusted:
+                    self._give_up_correcting = give_up = False
             if ranges:
                 _log.info("the clock is right again: %s get their true time", _count_of(ranges))
                 try:
@@ -407,18 +426,20 @@ class Journal:
                 except Exception:
                     self.watcher_errors += 1
                     _log.exception("a watcher of corrected times failed; the entries are safe")
-        elif give_up:
+        if give_up:
             self._file.give_up_correcting()
             with self._lock:
+                self._give_up_correcting = False
                 count = self._outbox.held.count()
                 self._outbox.held = SeqRanges()
             _log.warning("%d entries are sent with a time that is not known to be right", count)
 
     def _start_over(self) -> None:
         """The file was ruined while it was open: set it aside, and go on with a fresh one."""
-        self._file.close()
-        if self.path.exists():
-            self.set_aside = set_aside(self.path, "corrupt", self._ruined)
+        if not self._file.closed:  # else a fresh one could not be made, and this is the next try
+            self._file.close()
+            if self.path.exists():
+                self.set_aside = set_aside(self.path, "corrupt", self._ruined)
         with self._lock:
             following = self._outbox.last_seq + 1
         file = self._open_file(following)
@@ -454,7 +475,8 @@ class Journal:
         self._room.drop_ballast()
         try:
             self._transaction(())  # acknowledgements that only memory knows
-            return self._delete_acknowledged(None) > 0 or self._thin() or self._drop_others()
+            with self._deleting:
+                return self._delete_acknowledged(None) > 0 or self._thin() or self._drop_others()
         finally:
             file.set_cap(self._room.cap(file.pages(), file.page_bytes))
 
@@ -469,6 +491,7 @@ class Journal:
     def _spared(self) -> SeqRanges:
         with self._lock:
             spared = self._outbox.under_way.copy()
+            spared.update(self._outbox.done)
             spared.update(self._outbox.held)
             return spared
 
@@ -550,10 +573,13 @@ class Journal:
         At most ``max_entries`` entries and about ``max_bytes`` of text, all of one epoch. Sequence
         numbers without a row (a damaged file) become void. None when there is nothing.
         """
-        with self._lock:
-            outbox = self._outbox.copy()
-            reader = self.reader
-        found = gather(reader, outbox.spans(after, upto, under_way), max_entries, max_bytes)
+        try:
+            found = self._gather(after, upto, under_way, max_entries, max_bytes)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _RUINED:
+                self._ruined = str(error)  # the writer sets the file aside
+                self._committer.nudge()
+            raise
         if found is None:
             return None
         for void in found.missing:
@@ -563,6 +589,20 @@ class Journal:
                 return self.backlog(after, upto, under_way, max_entries, max_bytes)
             _log.error("%s: entries %d to %d are not in the file", self.path, void.first, void.last)
             self.declare_void(void)
+        return found
+
+    def _gather(
+        self, after: int, upto: int, under_way: SeqRanges, max_entries: int, max_bytes: int
+    ) -> Backlog | None:
+        with self._deleting:  # what is read here must not be thinned before it is sent
+            with self._lock:
+                outbox = self._outbox.copy()
+                reader = self.reader
+            found = gather(reader, outbox.spans(after, upto, under_way), max_entries, max_bytes)
+            if found is not None:
+                with self._lock:
+                    for block in found.blocks:
+                        self._outbox.under_way.update((seq, seq) for seq in block.seqs)
         return found
 
     def note_under_way(self, ranges: SeqRanges) -> None:

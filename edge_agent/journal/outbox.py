@@ -6,8 +6,11 @@ so one set of ranges tells the state of all entries. Not thread-safe; the journa
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from itertools import accumulate, islice
 
 from models.contract.messages import SeqRange, Void
 
@@ -97,17 +100,17 @@ class Outbox:
         covered.update(under_way)
         covered.update(self.held)
         void = self.void_ranges()
+        voids = sorted(self.voids.values(), key=lambda one: one.first)
+        ends_by = list(accumulate((one.last for one in voids), max))
         for gap_first, gap_last in covered.gaps(after + 1, min(upto, self.last_seq)):
             for index, (first_seq, epoch) in enumerate(self._epochs):
                 first, last = max(gap_first, first_seq), min(gap_last, self._end_of(index))
                 if last < first:
                     continue
-                parts = [Span(epoch, first_seq, *part) for part in void.gaps(first, last)]
-                for one in self.voids.values():
-                    if one.first <= last and one.last >= first:
-                        ends = max(one.first, first), min(one.last, last)
-                        parts.append(Span(epoch, first_seq, *ends, one.reason))
-                yield from sorted(parts, key=lambda part: part.first)
+                sendable = (Span(epoch, first_seq, *part) for part in void.gaps(first, last))
+                gone = _overlapping(voids, bisect_left(ends_by, first), first, last)
+                told = (Span(epoch, first_seq, *ends, reason) for ends, reason in gone)
+                yield from merge(sendable, told, key=lambda part: part.first)
 
     def void_ranges(self) -> SeqRanges:
         """Everything that will never be sent."""
@@ -128,3 +131,14 @@ class Outbox:
     def _end_of(self, index: int) -> int:
         following = self._epochs[index + 1 : index + 2]
         return following[0][0] - 1 if following else self.last_seq
+
+
+def _overlapping(
+    voids: Sequence[Void], begin: int, first: int, last: int
+) -> Iterator[tuple[SeqRange, str]]:
+    """The parts of ``voids`` (ascending, looked at from ``begin`` on) within ``first..last``."""
+    for one in islice(voids, begin, None):
+        if one.first > last:
+            return
+        if one.last >= first:
+            yield (max(one.first, first), min(one.last, last)), one.reason

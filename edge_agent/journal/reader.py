@@ -8,6 +8,8 @@ record from its form and its numbers, with the time that is believed today.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +17,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.storage.database import read_only
+from models.contract.errors import ContractError
 from models.contract.messages import Entry, EntryKey, Kind, SeqRange
-from models.contract.payload import RecordForm, form_from_json
+from models.contract.payload import RecordForm, canonical, form_from_json, form_to_json
 from models.contract.record import Quality
 from models.contract.timestamps import Instant
 
+_log = logging.getLogger(__name__)
+
 _PAGE = 2_000
+_LONGEST_UNREADABLE = 10_000
+_KINDS = {kind.value: kind for kind in Kind}
 _COLUMNS = (
     "SELECT epochs.epoch, seq, kind, device, measured_at + coalesce(correction_ms, 0),"
     " monotonic_ms, form_id, body, NOT trusted AND correction_ms IS NULL"
@@ -74,11 +81,34 @@ class EpochRow:
     started_at: Instant
 
 
+def read_values(body: str, form: RecordForm) -> list[float] | None:
+    """The values of a record of ``form``; None for what a damaged file gives instead."""
+    try:
+        values = json.loads(body)
+        if len(values) == len(form.names) and all(
+            type(value) is float and math.isfinite(value) for value in values
+        ):
+            return list(values)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return None
+
+
+def _unreadable(form: str | None, body: str) -> str:
+    """What is sent of a row that makes no record: the centre keeps it and says what is wrong."""
+    clean = body.encode("utf-8", "replace").decode().replace("\0", "")[:_LONGEST_UNREADABLE]
+    return canonical({"unreadable": clean, "form": form})
+
+
 def stored_entry(row: Row, *, waits: bool = False) -> StoredEntry:
     """The entry that ``row`` keeps."""
     form, body = row.form, row.body
     if form is not None:
-        body = form.body(row.measured_at, json.loads(body))
+        values = read_values(body, form)
+        if values is None:
+            body = _unreadable(canonical(form_to_json(form)), body)
+        else:
+            body = form.body(row.measured_at, values)
     return StoredEntry(
         Entry(EntryKey(row.epoch, row.seq), row.kind, body),
         row.device,
@@ -101,6 +131,7 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._forms: dict[int, RecordForm] = {}  # a form never changes under its number
+        self._told: set[int] = set()
 
     def entries(self, first: int = 1, last: int = 2**63 - 1) -> Iterator[StoredEntry]:
         """Committed entries with ``first <= seq <= last``, ascending, read page by page."""
@@ -213,10 +244,17 @@ class JournalReader:
         rows: list[Row] = []
         with read_only(self.path) as connection:
             found = connection.execute(sql, parameters).fetchall()
-            for epoch, seq, kind, named, at, monotonic_ms, number, body, untrusted in found:
-                form = self._form(connection, number)
-                if form is not None and untrusted:
-                    form = form.untrusted
-                device = named if form is None else form.device
-                rows.append(Row(epoch, seq, Kind(kind), device, at, monotonic_ms, form, body))
+            for epoch, seq, word, named, at, monotonic_ms, number, text, untrusted in found:
+                body = text
+                try:
+                    form, kind = self._form(connection, number), _KINDS[word]
+                    if form is not None and untrusted:
+                        form = form.untrusted
+                except (ContractError, ValueError, KeyError, TypeError) as error:
+                    if seq not in self._told:
+                        self._told.add(seq)
+                        _log.error("%s: entry %d cannot be read: %r", self.path, seq, error)
+                    form, kind, body = None, Kind.RECORD, _unreadable(str(number), text)
+                device = (named or "") if form is None else form.device
+                rows.append(Row(epoch, seq, kind, device, at, monotonic_ms, form, body))
         return rows

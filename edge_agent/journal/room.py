@@ -20,6 +20,10 @@ RESERVE_BYTES = 256_000
 """Of the cap: only deleting and thinning may use it."""
 
 
+LEAST_BYTES = 2_000_000
+"""A journal may be so large even where others have left little; it is worth more than nothing."""
+
+
 class Room:
     """Space for one journal file."""
 
@@ -29,9 +33,11 @@ class Room:
 
     def cap(self, pages: int, page_bytes: int) -> int:
         """Pages the file may have now; it has ``pages`` of ``page_bytes`` bytes."""
-        most = self._max_bytes // page_bytes
+        reserve = RESERVE_BYTES // page_bytes
+        most = self._max_bytes // page_bytes - reserve
         growth = (self.free_bytes() - self._keep_free) // page_bytes
-        return max(min(most, pages + max(0, growth)) - RESERVE_BYTES // page_bytes, 1)
+        least = LEAST_BYTES // page_bytes if self.free_bytes() > 2 * BALLAST_BYTES else 1
+        return max(1, min(most, max(pages + max(0, growth) - reserve, least)))
 
     def free_bytes(self) -> int:
         """What the file system has left for this user."""

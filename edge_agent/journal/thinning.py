@@ -131,5 +131,6 @@ def _combine(device: str, start: Instant, group: list[KeptRow], step: Step) -> R
 
 def _value(name: str, values: list[float], zeros: int) -> float:
     if quantity(name).behaviour == "instant":
-        return round(math.fsum(values) / (len(values) + zeros), _DECIMALS)
+        count = len(values) + zeros
+        return round(math.fsum(value / count for value in values), _DECIMALS)
     return values[-1]

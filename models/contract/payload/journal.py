@@ -17,6 +17,9 @@ from .json_text import JOURNAL_KEY, MAX_BATCH, MAX_PAYLOAD, canonical, parse_jso
 BATCH_MAGIC = b"SSB1"
 """First bytes of a batch; the rest is one zlib stream (RFC 1950)."""
 
+MAX_BATCH_ENTRIES = 100_000
+"""Records shrink to a few bytes each, and become rows of a thousand."""
+
 
 def encode_entry(entry: Entry) -> bytes:
     """Live form: the entry's own body with ``epoch`` and ``seq`` beside it.
@@ -79,6 +82,9 @@ def decode_batch(data: bytes) -> Batch:
         block_from_json(body, f"records[{index}]")
         for index, body in enumerate(fields.array("records", optional=True))
     )
+    count = len(entries) + sum(map(len, blocks))
+    if count > MAX_BATCH_ENTRIES:
+        raise PayloadError(f"{count} entries, at most {MAX_BATCH_ENTRIES} are accepted")
     voids = tuple(
         _void_from_row(row, f"voids[{index}]") for index, row in enumerate(fields.rows("voids", 3))
     )
