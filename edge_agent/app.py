@@ -54,6 +54,7 @@ from .status.alert_board import AlertBoard
 from .status.day_band import DayBand
 from .status.local_page import open_local_page
 from .status.reporter import StatusReporter
+from .status.standing_alerts import StandingAlerts
 from .status.status_file import Snapshot, StatusFile
 from .storage.state_store import StateDatabase, StateStore
 from .supervision import (
@@ -82,6 +83,7 @@ _LONGEST_CHECK_S = 7200.0
 _START_S = 900
 """Checking a large journal on a slow card takes minutes."""
 _LAST_WORDS_S = 8.0
+_QUIET_S = 3600.0
 NOT_BEFORE = parse_iso8601("2026-11-27T00:00:00Z")
 """This version was not there before; a clock that says so is wrong."""
 
@@ -148,6 +150,7 @@ class Agent:
         # Ends before the database closes under it.
         self._worker = stack.enter_context(ThreadPoolExecutor(1, "card"))
         self._state = StateStore(database, clock)
+        self._standing = StandingAlerts(self._state)
         watch = open_watch(
             clock,
             settings.clock,
@@ -225,6 +228,8 @@ class Agent:
         self._usage = ResourceCheck(settings.resources, reader := UsageReader())
         stack.callback(reader.close)
         self._fill_status()
+        for alert in self._standing.left_over(self.clock.now()):
+            self._on_alert(alert)
         self._clock_keeper.start()
 
     def _listen_to_journal(self) -> None:
@@ -242,7 +247,7 @@ class Agent:
 
         self._journal.on_thinned = thinned
         self._journal.on_corrected = lambda ranges: in_loop(self._on_corrected, list(ranges))
-        self._thinning_told = False
+        self._thinning_told, self._thinned_at = False, 0.0
 
     def _open_devices(self, stack: AsyncExitStack) -> None:
         for line, share in check_lines(self.settings.devices).items():
@@ -330,7 +335,7 @@ class Agent:
         self._reporter.forecast = lambda: self._cycle.last
         self._reporter.clock_state = self._facts.clock_state
         self._reporter.devices = self._facts.devices
-        self._reporter.on_snapshot = self._tell_home
+        self._reporter.on_snapshot = self._on_snapshot
 
     # --- workers -------------------------------------------------------------------------------
 
@@ -447,11 +452,17 @@ class Agent:
 
     def _on_alert(self, alert: Alert) -> None:
         self._alerts.note(alert)
+        if self._standing.note(alert):
+            self._worker.submit(self._standing.save)
         self._journal.append(Kind.ALERT, alert.device, alert.timestamp, alert_to_json(alert))
         if self._home is not None:
             self._home.note_alert(alert)
 
-    def _tell_home(self, snapshot: Snapshot) -> None:
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        if self._thinning_told and self.clock.monotonic() - self._thinned_at > _QUIET_S:
+            self._thinning_told = False
+            text = "nothing had to be thinned for an hour"
+            self._alert_of("journal-full", Severity.INFO, text, active=False)
         if self._home is None:
             return
         trusted = snapshot.clock.trusted if snapshot.clock else None
@@ -478,7 +489,8 @@ class Agent:
         self._alert_of(_restart_code(worker), Severity.INFO, text, active=False)
 
     def _on_thinned(self, records: int) -> None:
-        if not self._thinning_told:  # once in the life of a process: it goes on for days
+        self._thinned_at = self.clock.monotonic()
+        if not self._thinning_told:  # once: it may go on for days
             self._thinning_told = True
             text = f"the journal is full: records not yet sent are thinned, {records} to begin with"
             self._alert_of("journal-full", Severity.ALARM, text, active=True)
@@ -490,8 +502,7 @@ class Agent:
 
     async def _take_up(self, ranges: list[SeqRange]) -> None:
         try:
-            entries = await self._cycle.corrected(ranges)
-            await self._in_worker(self._ledger.corrected, entries)
+            await self._cycle.corrected(ranges, partial(self._in_worker, self._ledger.corrected))
             await self._ledger_loop.save()
         except Exception:
             _log.exception("records whose time was corrected could not be taken up")

@@ -24,6 +24,7 @@ systemd's ``ProtectClock=yes`` and ``SystemCallFilter=@system-service`` refuse i
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 
 from .timedated import timedated_synchronised
@@ -58,9 +59,13 @@ class KernelClock:
     ASK_OTHERS_EVERY_S = 10.0
     """timedated costs a millisecond instead of a microsecond; it ends when nobody asks for 30 s."""
 
+    WAIT_S = 0.02
+    """It mostly answers within a millisecond; what takes longer is heard at the next question."""
+
     def __init__(self) -> None:
         self._asked_at = float("-inf")
         self._answer: bool | None = None
+        self._thread: threading.Thread | None = None
 
     def __call__(self) -> bool | None:
         """``None`` where it cannot be known."""
@@ -69,8 +74,19 @@ class KernelClock:
             return answer
         now = seconds_since_boot()
         if now - self._asked_at >= self.ASK_OTHERS_EVERY_S:
-            self._asked_at, self._answer = now, timedated_synchronised()
+            if self._thread is not None and self._thread.is_alive():
+                self._answer = None  # a bus that hangs knows nothing
+            else:
+                self._asked_at = now
+                self._thread = threading.Thread(
+                    target=self._ask_others, name="timedated", daemon=True
+                )
+                self._thread.start()
+                self._thread.join(self.WAIT_S)
         return self._answer
+
+    def _ask_others(self) -> None:
+        self._answer = timedated_synchronised()
 
 
 def kernel_synchronised() -> bool | None:

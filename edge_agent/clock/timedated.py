@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ def read_boolean(
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
             sock.settimeout(_PATIENCE_S)
+            deadline = time.monotonic() + _PATIENCE_S
             sock.connect(str(bus))
             # EXTERNAL: who we are is what the kernel says of this socket.
             sock.sendall(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
@@ -42,7 +44,7 @@ def read_boolean(
                 return None
             sock.sendall(b"BEGIN\r\n" + _call(1, dbus, "/org/freedesktop/DBus", dbus, "Hello"))
             sock.sendall(_call(2, name, path, f"{dbus}.Properties", "Get", interface, prop))
-            return _read_answer(sock, 2)
+            return _read_answer(sock, 2, deadline)
     except (OSError, struct.error, ValueError, IndexError):
         return None
 
@@ -64,8 +66,8 @@ def _call(serial: int, to: str, path: str, interface: str, member: str, *argumen
     return _padded(head + array, 8) + body
 
 
-def _read_answer(sock: socket.socket, serial: int) -> bool | None:
-    while True:
+def _read_answer(sock: socket.socket, serial: int, deadline: float) -> bool | None:
+    while time.monotonic() < deadline:
         head = _read(sock, 16)
         kind = head[1]
         length, _, array_length = struct.unpack("<III" if head[:1] == b"l" else ">III", head[4:])
@@ -77,6 +79,7 @@ def _read_answer(sock: socket.socket, serial: int) -> bool | None:
         if kind == _METHOD_RETURN and body[:3] == b"\x01b\0":
             return bool(struct.unpack_from("<I", body, 4)[0])
         return None
+    return None
 
 
 def _reply_to(array: bytes) -> int | None:

@@ -25,13 +25,15 @@ from models.contract.record import Record
 from models.contract.timestamps import STEP_MS, Instant, floor_to_step, format_iso8601
 
 from .engine import ForecastEngine
-from .interval_keeper import IntervalKeeper, trusted_records
+from .interval_keeper import IntervalKeeper, Numbered, trusted_records
 
 _log = logging.getLogger(__name__)
 
 SETTLE_SHARE = 0.02
 """Share of an interval to wait after its end for polls that are under way."""
 _RUINED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PIECE = 5_000
+"""Corrected entries that are read at once."""
 _NEIGHBOURS = 5_000
 """Entries before and after corrected ones that may lie in the same intervals."""
 
@@ -69,7 +71,8 @@ class ForecastCycle:
 
     def add(self, record: Record) -> None:
         """A record of this moment."""
-        if self._is_trusted():
+        # A poll may have begun before the clock was set: its time is what the clock showed then.
+        if self._is_trusted() and self._journal.believes(record.measured_at):
             self._keeper.add(record)
 
     def trusted(self) -> None:
@@ -107,29 +110,42 @@ class ForecastCycle:
             self.failures += 1
             _log.exception("no forecast at %s; the next is tried", format_iso8601(boundary))
 
-    async def corrected(self, ranges: Sequence[SeqRange]) -> list[StoredEntry]:
+    async def corrected(
+        self,
+        ranges: Sequence[SeqRange],
+        take: Callable[[list[StoredEntry]], Awaitable[object]],
+    ) -> None:
         """The time of these entries has become known: their intervals are built again.
 
-        Returns the entries themselves.
+        In pieces, each read and parsed in the worker thread: they may be a week's. ``take`` is
+        handed the entries of each.
         """
-        entries: list[StoredEntry] = []
-        for first, last in ranges:
-            around: list[StoredEntry] = await self._in_worker(
-                self._journal.reader.run,
-                first - _NEIGHBOURS,
-                last + _NEIGHBOURS,
-                last - first + 2 * _NEIGHBOURS,
-            )
-            here = [one for one in around if first <= one.seq <= last]
-            others = [one for one in around if not first <= one.seq <= last]
-            now = floor_to_step(self._clock.now())
-            self._keeper.build_again(trusted_records(here), trusted_records(others), now)
-            entries += here
-        return entries
+        for begin, end in ranges:
+            for first in range(begin, end + 1, _PIECE):
+                last = min(first + _PIECE - 1, end)
+                entries, here, others = await self._in_worker(self._read_around, first, last)
+                self._keeper.build_again(here, others, floor_to_step(self._clock.now()))
+                await take(entries)
+
+    def _read_around(
+        self, first: int, last: int
+    ) -> tuple[list[StoredEntry], list[Numbered], list[Record]]:
+        """Entries ``first..last``, the records in them, and others of the same intervals."""
+        reader = self._journal.reader
+        here = reader.run(first, last, _PIECE)
+        starts = {floor_to_step(stored.measured_at) for stored in here}
+        around = (
+            stored
+            for a, b in ((first - _NEIGHBOURS, first - 1), (last + 1, last + _NEIGHBOURS))
+            for stored in reader.run(a, b, _NEIGHBOURS)
+            if floor_to_step(stored.measured_at) in starts
+        )
+        others = [record for _, record in trusted_records(around)]
+        return here, list(trusted_records(here)), others
 
     async def finish(self) -> None:
         """The last whole intervals; what came since is in the journal for the next start."""
-        if self._resumed:
+        if self._resumed and self._is_trusted():
             self._keeper.complete(floor_to_step(self._clock.now()))
         await self._in_worker(self._keeper.store)
 

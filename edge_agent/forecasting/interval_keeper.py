@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.journal.reader import JournalReader, StoredEntry
+from edge_agent.journal.seq_ranges import SeqRanges
 from models.contract.errors import ContractError
 from models.contract.messages import Kind
 from models.contract.payload import record_from_json
@@ -39,11 +40,13 @@ _PAGE = 2_000
 _MOST_PAGES = 10
 _SITE_POWERS = ("ac_power", "grid_power")
 _SITE_SENSORS = ("temp_air", "ghi")
+Numbered = tuple[int, Record]
+"""A record and its number in the journal."""
 _Key = tuple[Instant, str, str]
 
 
-def trusted_records(entries: Iterable[StoredEntry]) -> Iterator[Record]:
-    """The records among ``entries`` whose time is known."""
+def trusted_records(entries: Iterable[StoredEntry]) -> Iterator[Numbered]:
+    """The records among ``entries`` whose time is known, each with its number."""
     for stored in entries:
         if stored.entry.kind is not Kind.RECORD:
             continue
@@ -53,7 +56,7 @@ def trusted_records(entries: Iterable[StoredEntry]) -> Iterator[Record]:
             _log.warning("entry %d of the journal is no record: %s", stored.seq, error)
             continue
         if record.clock_trusted:
-            yield record
+            yield stored.seq, record
 
 
 class IntervalKeeper:
@@ -62,6 +65,7 @@ class IntervalKeeper:
     def __init__(self, site: str, roles: Mapping[str, Role], store: IntervalStore) -> None:
         self._site, self._roles, self._store = site, roles, store
         self._builder = IntervalBuilder()
+        self._resumed = SeqRanges()
         self._recent: dict[Instant, dict[tuple[str, str], Interval]] = {}
         self._waiting: dict[_Key, Interval] = {}
         self._lock = threading.Lock()  # guards what waits; never held during a write
@@ -111,10 +115,11 @@ class IntervalKeeper:
                 for stored in page
                 if stored.entry.kind is Kind.RECORD and since <= stored.measured_at <= now
             ]
-            for record in trusted_records(recent):
+            for seq, record in trusted_records(recent):
                 missing = self._not_stored(record, since, current, known)
                 if missing is not None:
                     self._builder.add(missing)
+                    self._resumed.add(seq, seq)
                     taken += 1
             last -= _PAGE
             if not recent or last <= 0:
@@ -122,20 +127,22 @@ class IntervalKeeper:
         return taken
 
     def build_again(
-        self, corrected: Iterable[Record], neighbours: Iterable[Record], now: Instant
+        self, corrected: Iterable[Numbered], neighbours: Iterable[Record], now: Instant
     ) -> None:
-        """Records whose time has become known only now.
+        """Records whose time has become known only now, with their numbers in the journal.
 
-        Intervals that are still open take them like any record. Closed ones are built from them and
-        from their ``neighbours``, which were there before, and replace what was stored.
+        Intervals that are still open take them like any record, if :meth:`resume` did not find them
+        corrected already. Closed ones are built from them and from their ``neighbours``, which were
+        there before, and replace what was stored.
         """
         closed = IntervalBuilder(late_ms=_FOR_EVER_MS)
         horizon = now - LATE_MS - STEP_MS
         starts = set()
-        for record in corrected:
+        for seq, record in corrected:
             start = floor_to_step(record.measured_at)
             if start >= horizon:
-                self._builder.add(record)
+                if seq not in self._resumed:
+                    self._builder.add(record)
             else:
                 closed.add(record)
                 starts.add(start)

@@ -278,6 +278,11 @@ class Journal:
         fitting = [age for age in ages if age[0] >= -_READING_MS]
         return self._recent[min(fitting)[1] if fitting else 0]
 
+    def believes(self, measured_at: Instant) -> bool:
+        """Whether the clock could be believed when it showed ``measured_at``."""
+        self._note(self._clock_period())
+        return self._period_of(measured_at, int(self._monotonic() * 1000)).trusted
+
     def on_commit(self, watcher: Watcher) -> None:
         """Call ``watcher`` with what was just committed, from the writer thread; to be quick."""
         self._watchers.append(watcher)
@@ -349,6 +354,7 @@ class Journal:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _RUINED:
                 self._ruined = str(error)
             _log.warning("%s: %s; tried again with the next commit", self.path, error)
+            self._committer.nudge()
 
     def _look_after_file(self) -> None:
         self._settle_times()

@@ -7,6 +7,7 @@ start, and nothing twice.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -27,6 +28,10 @@ class Mark(NamedTuple):
 
     epoch: str
     seq: int
+
+
+_log = logging.getLogger(__name__)
+_KNOWN = frozenset(reason.value for reason in Reason)
 
 
 class LedgerStore:
@@ -57,8 +62,12 @@ class LedgerStore:
         rows = self._database.query("SELECT value FROM state WHERE key = ?", (_MARK,))
         if not rows:
             return None
-        body = json.loads(rows[0][0])
-        return Mark(str(body["epoch"]), int(body["seq"]))
+        try:
+            body = json.loads(rows[0][0])
+            return Mark(str(body["epoch"]), int(body["seq"]))
+        except (KeyError, TypeError, ValueError) as error:
+            _log.warning("the ledger's mark cannot be understood, counting anew: %r", error)
+            return None
 
     def save(
         self, rows: Iterable[tuple[Any, ...]], mark: Mark | None, now: Instant, keep_days: int
@@ -112,8 +121,17 @@ def _row(values: tuple[Any, ...]) -> DayRow:
         expected=expected,
         have=have,
         thinned=thinned,
-        lost={Reason(name): turns for name, turns in json.loads(lost).items()},
+        lost=_reasons(lost),
         ended=bool(ended),
         reported=bool(reported),
         saved=0,
     )
+
+
+def _reasons(text: str) -> dict[Reason, int]:
+    """Turns by reason; those of a newer version count as off, as whatever has no reason."""
+    try:
+        found = json.loads(text)
+        return {Reason(name): int(found[name]) for name in found if name in _KNOWN}
+    except (TypeError, ValueError):
+        return {}

@@ -190,7 +190,7 @@ def test_records_whose_time_became_known_late_are_left_out_or_replace_the_others
     keeper.complete(NOON + 6 * HOUR_MS)
     keeper.store()
     late = [power("roof", NOON + minute * MINUTE_MS, 400.0) for minute in range(5, 15)]
-    keeper.build_again(late, early, NOON + 6 * HOUR_MS)
+    keeper.build_again(list(enumerate(late, 1)), early, NOON + 6 * HOUR_MS)
     keeper.store()
     assert stored(database, "roof", NOON) == pytest.approx(300.0)
     assert counts(database)["roof", NOON] == 15
@@ -200,7 +200,7 @@ def test_a_corrected_record_counts_twice_in_an_open_interval(database: StateData
     keeper = IntervalKeeper("farm", ROLES, IntervalStore(database))
     known = [power("roof", NOON, 100.0)]
     keeper.add(known[0])
-    keeper.build_again([power("roof", NOON + MINUTE_MS, 300.0)], known, NOON)
+    keeper.build_again([(7, power("roof", NOON + MINUTE_MS, 300.0))], known, NOON)
     keeper.complete(NOON + STEP_MS)
     keeper.store()
     assert stored(database, "roof", NOON) == pytest.approx(200.0)
@@ -219,3 +219,16 @@ def test_records_of_an_unknown_time_are_taken_up_at_a_start(
     keeper.complete(NOON + STEP_MS)
     keeper.store()
     assert stored(database, "roof", NOON) == 100.0
+
+
+def test_a_record_that_a_start_found_corrected_already_counts_twice(
+    database: StateDatabase, journal: Journal
+) -> None:
+    journal.append_record(power("roof", NOON, 100.0))
+    assert journal.flush()
+    keeper = IntervalKeeper("farm", ROLES, IntervalStore(database))
+    assert keeper.resume(journal.reader, journal.last_seq, NOON + MINUTE_MS) == 1
+    keeper.build_again([(1, power("roof", NOON, 100.0))], [], NOON)
+    keeper.complete(NOON + STEP_MS)
+    keeper.store()
+    assert counts(database)["roof", NOON] == 1
