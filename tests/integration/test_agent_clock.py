@@ -79,6 +79,8 @@ port = {broker_port}
 commit_window_s = 0.05
 [clock]
 settle_s = 0.0
+[resources]
+memory_limit_mb = 100000
 """
     )
     return file

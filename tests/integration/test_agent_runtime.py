@@ -80,6 +80,9 @@ port = {broker_port}
 
 [journal]
 commit_window_s = 0.05
+
+[resources]
+memory_limit_mb = 100000  # this process holds whatever other tests have imported
 {more}""",
             encoding="utf-8",
         )
