@@ -44,6 +44,7 @@ class CoverageTracker:
 
     def published(self, forecast: Forecast, quantity: str = "ac_power") -> None:
         """Remember the outer quantiles of ``forecast`` at the counted lead times."""
+        self._forget_before(forecast.start - 24 * HOUR_MS)
         quantiles = forecast.series[quantity].quantiles
         for lead in LEADS_MS:
             step = lead // forecast.step_ms
@@ -56,7 +57,11 @@ class CoverageTracker:
         """Count the interval at ``start``, whose mean power is now known [W]."""
         for low, high in self._pending.pop(start, ()):
             self._hits.append(low <= power <= high)
-        for late in [target for target in self._pending if target < start - 24 * HOUR_MS]:
+        self._forget_before(start - 24 * HOUR_MS)
+
+    def _forget_before(self, start: Instant) -> None:
+        """What has not become known by now never will: a device may be dead for weeks."""
+        for late in [target for target in self._pending if target < start]:
             del self._pending[late]
 
     def coverage(self) -> Coverage:

@@ -70,3 +70,13 @@ def test_what_never_happened_is_dropped_in_time() -> None:
         tracker.published(forecast(START + number * STEP_MS, 1.0, 9.0))
     tracker.happened(START + 3000 * STEP_MS, 5.0)
     assert len(tracker.save()) < 1000
+
+
+def test_a_device_dead_for_weeks_fills_the_memory_and_the_card() -> None:
+    tracker = CoverageTracker()
+    for number in range(30 * DAY_MS // STEP_MS):
+        tracker.published(forecast(START + number * STEP_MS, 1.0, 9.0))
+    month = len(tracker.save())
+    for number in range(30 * DAY_MS // STEP_MS, 60 * DAY_MS // STEP_MS):
+        tracker.published(forecast(START + number * STEP_MS, 1.0, 9.0))
+    assert len(tracker.save()) == month < 20_000
