@@ -108,6 +108,7 @@ class JournalFile:
         self._boot_id = boot_id
         self._started = (now, monotonic_ms)
         self._passed: dict[Step, int] = {}
+        self._plain_forms = 0  # of polls; those of means are as many as means can stand for
         self.first_seq = 1
         self.closed = False
         self._epoch_id = 0
@@ -137,7 +138,7 @@ class JournalFile:
         self._epoch_id = cursor.lastrowid
         for number, text in self.connection.execute("SELECT id, text FROM forms"):
             try:
-                self._forms[form_from_json(json.loads(text))] = number
+                self._remember({form_from_json(json.loads(text)): number})
             except (ContractError, ValueError) as error:  # of a newer agent, or damaged
                 _log.warning("%s: form %d cannot be used: %s", self.path, number, error)
 
@@ -159,9 +160,13 @@ class JournalFile:
         self.closed = True
         self.connection.close()
 
+    def _remember(self, forms: Mapping[RecordForm, int]) -> None:
+        self._forms |= forms
+        self._plain_forms += sum(not form.window_ms for form in forms)
+
     def knows(self, form: RecordForm) -> bool:
         """Whether records of ``form`` can be kept as such: there are not too many forms yet."""
-        return len(self._forms) < MOST_FORMS or form in self._forms
+        return form in self._forms or self._plain_forms < MOST_FORMS
 
     # --- what it holds at a start ----------------------------------------------------------------
 
@@ -228,7 +233,7 @@ class JournalFile:
                 [(first, last, now) for first, last in acknowledged.items()],
             )
             self._insert_voids(voids, now)
-        self._forms |= fresh_forms
+        self._remember(fresh_forms)
         self._periods |= fresh_periods
         return written
 
@@ -387,7 +392,7 @@ class JournalFile:
             kept_time = self._kept_time or self._insert_kept_time()
             new = list(self._insert_thinned(thinned.records, first, kept_time, fresh))
             self._insert_voids(voids, now)
-        self._forms |= fresh
+        self._remember(fresh)
         self._kept_time = kept_time
         _log.warning(
             "%s: no room: %d records %s, %d stand for them",

@@ -173,3 +173,25 @@ def test_a_fresh_journal_on_a_small_disk_throws_readings_away(tmp_path: Path) ->
             journal.append_record(record(NOON + 5000 * index, ac_power=1.0))
         assert journal.flush()
         assert journal.thinned == 0
+
+
+def test_means_use_up_the_forms_and_what_comes_later_cannot_be_thinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_file, "MOST_FORMS", 3)
+    path, clock = tmp_path / "journal.sqlite", SetClock()
+    small = JournalSettings(commit_window_s=0.01, max_bytes=1_000_000, keep_free_bytes=0)
+    with opened(path, small, clock=clock) as journal:
+        for index in range(20_000):
+            clock.run(5 if index % 7 else 17)  # windows of different numbers of polls
+            assert journal.append_record(record(clock.wall, ac_power=1000.5, frequency=50.01))
+            if index % 500 == 0:
+                assert journal.flush()
+        assert journal.flush()
+        assert journal.thinned > 0
+        assert journal.counts()["journal_refused"] == 0
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        forms = connection.execute("SELECT count(*) FROM forms").fetchone()[0]
+        texts = connection.execute("SELECT count(*) FROM journal WHERE form_id IS NULL")
+        assert forms > 3
+        assert texts.fetchone() == (0,)
