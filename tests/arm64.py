@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.build_once import build_once
+from tests.debian_tools import SUITE, environment, find, mirror, need
 from tests.environments import run
 
-SUITE, ARCHITECTURE = "bookworm", "arm64"
+ARCHITECTURE = "arm64"
 EMULATOR = Path("/usr/bin/qemu-aarch64-static")
 TOOLS = {"debootstrap": "debootstrap", EMULATOR.name: "qemu-user-static", "chroot": "coreutils"}
 """Program -> Debian package."""
-_SBIN = "/usr/sbin:/sbin"
 """Not on the PATH of Debian's users, and not always on a container's."""
 
 # Only Python is run: the packages' own scripts, which would need a registered emulator, are not.
@@ -42,7 +42,7 @@ def why_not() -> str | None:
     """What this machine lacks, with the remedy; None when arm64 programs can be run."""
     if os.geteuid() != 0:
         return "an arm64 tree is entered with chroot, which needs root"
-    missing = {tool: name for tool, name in TOOLS.items() if not _find(tool)}
+    missing = {tool: name for tool, name in TOOLS.items() if not find(tool)}
     if missing:
         return f"{', '.join(missing)} not found: apt-get install {' '.join(missing.values())}"
     return None
@@ -63,7 +63,7 @@ class Arm64Debian:
         """Run its Python; paths are those inside."""
         emulated = (f"/{EMULATOR.name}", "/usr/bin/python3.11", *arguments)
         return subprocess.run(
-            [_tool("chroot"), self.root, *emulated],
+            [need("chroot", TOOLS), self.root, *emulated],
             env={"PATH": "/usr/bin:/bin", "HOME": "/root", "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
@@ -87,27 +87,6 @@ def arm64_debian() -> Iterator[Arm64Debian]:
 
 
 def _bootstrap(tree: Path) -> None:
-    # Proxies and certificates come with the environment, as for apt.
-    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{_SBIN}"}
-    command = (_tool("debootstrap"), f"--arch={ARCHITECTURE}", *_BOOTSTRAP, SUITE, str(tree))
-    run(*command, *_mirror(), env=environment)
+    command = (need("debootstrap", TOOLS), f"--arch={ARCHITECTURE}", *_BOOTSTRAP, SUITE, str(tree))
+    run(*command, *mirror(), env=environment())
     run("bash", "-c", _UNPACK, "unpack", tree)
-
-
-def _mirror() -> list[str]:
-    """Where this machine's apt gets the same Debian from; else debootstrap takes its default."""
-    if shutil.which("apt-get") is None:
-        return []
-    question = ("Origin: Debian", f"Codename: {SUITE}", "Component: main")
-    answer = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *question).split()
-    return [uri for uri in answer if uri.startswith(("http:", "https:", "file:"))][:1]
-
-
-def _find(tool: str) -> str | None:
-    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_SBIN}")
-
-
-def _tool(name: str) -> str:
-    found = _find(name)
-    assert found is not None, f"{name} not found: apt-get install {TOOLS[name]}"
-    return found

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.build_once import build_once
+from tests.debian_tools import SUITE, environment, find, mirror, need
 from tests.environments import REQUIREMENTS, run
 
-SUITE = "bookworm"
 PACKAGES = ("systemd-sysv", "dbus", "python3-venv", "mosquitto")
 """What a box has, and a broker beside it."""
 BASE_VARIABLE = "SOLAR_DEBIAN_BASE"
@@ -39,7 +39,6 @@ _TOOLS = {
     "setpriv": "util-linux",
 }
 """Program -> Debian package."""
-_SBIN = "/usr/sbin:/sbin"  # not on the PATH of Debian's users, and not always on a container's
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NSPAWN = Path("/run/systemd/nspawn")
 _BOOT_S = 60.0
@@ -50,7 +49,7 @@ def why_not() -> str | None:
     """What this machine lacks, with the remedy; None when a Debian can be booted."""
     if os.geteuid() != 0:
         return "booting a Debian in a container needs root"
-    missing = {tool: package for tool, package in _TOOLS.items() if not _find(tool)}
+    missing = {tool: package for tool, package in _TOOLS.items() if not find(tool)}
     if os.environ.get(BASE_VARIABLE):
         missing.pop("debootstrap", None)
     if missing:
@@ -223,30 +222,9 @@ def _cached_tree() -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
     def make(tree: Path) -> None:
-        # Proxies and certificates come with the environment, as for apt.
-        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{_SBIN}"}
-        run(_tool("debootstrap"), *command, tree, *_mirror(), env=environment)
+        run(need("debootstrap", _TOOLS), *command, tree, *mirror(), env=environment())
         shutil.rmtree(tree / "var/cache/apt/archives")
         for extra in ("doc", "info", "locale", "man"):
             shutil.rmtree(tree / "usr/share" / extra, ignore_errors=True)
 
     return build_once(home / "solar-sharing" / f"booted-{SUITE}-{recipe[:12]}", make)
-
-
-def _mirror() -> list[str]:
-    """Where this machine's apt gets the same Debian from; else debootstrap takes its default."""
-    if shutil.which("apt-get") is None:
-        return []
-    question = ("Origin: Debian", f"Codename: {SUITE}", "Component: main")
-    answer = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *question).split()
-    return [uri for uri in answer if uri.startswith(("http:", "https:", "file:"))][:1]
-
-
-def _find(tool: str) -> str | None:
-    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_SBIN}")
-
-
-def _tool(name: str) -> str:
-    found = _find(name)
-    assert found is not None, f"{name} not found: apt-get install {_TOOLS[name]}"
-    return found

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from edge_agent.clock.watch import ClockPeriod
 from edge_agent.storage.database import open_database
 from models.contract.errors import ContractError
 from models.contract.messages import Kind, SeqRange, Void, to_ranges
@@ -38,26 +39,6 @@ MOST_FORMS = 1_000
 some kilobytes of memory."""
 _KEPT_TIME = "the time was corrected before"
 _UNCORRECTED = "NOT trusted AND correction_ms IS NULL AND NOT sent_as_is"
-
-
-class ClockPeriod(Protocol):
-    """What the journal needs to know of a stretch of clock time (``edge_agent.clock``)."""
-
-    @property
-    def number(self) -> int:
-        """1, 2, 3 ... within this process."""
-
-    @property
-    def offset_ms(self) -> int:
-        """Wall clock minus monotonic clock."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the wall clock can be believed."""
-
-    @property
-    def reason(self) -> str:
-        """Why, or why not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.clock.watch import ClockPeriod, TrustedClockWatch
 from edge_agent.errors import StorageError
 from edge_agent.storage.database import set_aside
 from edge_agent.supervision import Busy
@@ -50,7 +51,7 @@ from models.contract.topics import check_identifier
 
 from .backlog import Backlog, gather
 from .boot import boot_id
-from .file import ClockPeriod, JournalFile, Waiting, values_text
+from .file import JournalFile, Waiting, values_text
 from .group_commit import GroupCommitter
 from .outbox import Outbox
 from .reader import JournalReader, StoredEntry, stored_entry
@@ -101,16 +102,6 @@ class JournalSettings:
             raise ValueError("keep_free_bytes: must not be negative")
 
 
-@dataclass(frozen=True, slots=True)
-class AlwaysTrusted:
-    """The clock period of an agent whose clock is right by definition (the demo, tests)."""
-
-    offset_ms: int
-    number: int = 1
-    trusted: bool = True
-    reason: str = "trusted by definition"
-
-
 class Journal:
     """The one writer of a journal file. Every method may be called from any thread."""
 
@@ -132,11 +123,7 @@ class Journal:
             StorageError: the file cannot be written, or another agent is writing it.
         """
         self.path, self._settings, self._clock = path, settings, clock
-        if clock_period is None:
-            always = AlwaysTrusted(clock.now() - int((monotonic or clock.monotonic)() * 1000))
-            self._clock_period: Callable[[], ClockPeriod] = lambda: always
-        else:
-            self._clock_period = clock_period
+        self._clock_period = clock_period or TrustedClockWatch(clock).look
         self._monotonic = monotonic or clock.monotonic
         self._recent: list[ClockPeriod] = []
         self._guard = _lock_file(path)

@@ -60,6 +60,10 @@ class StoredEntry:
     """Milliseconds on the boot's own clock when it was appended."""
     samples: int = 1
     """Polls that a record stands for."""
+    window_ms: int = 0
+    """Of a record that stands for several polls, or for one that was thinned."""
+    clock_trusted: bool = True
+    """Whether the time of a record is known."""
     asleep: bool = False
     """A record that says of every quantity that the device sleeps."""
     waits: bool = False
@@ -115,6 +119,8 @@ def stored_entry(row: Row, *, waits: bool = False) -> StoredEntry:
         row.measured_at,
         row.monotonic_ms,
         samples=form.samples if form is not None else 1,
+        window_ms=form.window_ms if form is not None else 0,
+        clock_trusted=form is None or form.clock_trusted,
         asleep=form is not None and is_asleep(form),
         waits=waits,
     )

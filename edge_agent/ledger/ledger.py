@@ -36,7 +36,6 @@ _MOST_REPORTED = 200
 """Rows of one report: 30 kB. More wait for the next."""
 _AFTER_THE_HOUR_MS = 10 * MINUTE_MS
 """Reports are due so long after each full hour: a day that has ended is complete by then."""
-_WINDOW, _UNTRUSTED = '"window_s":', '"clock":"untrusted"'
 
 
 class Ledger:
@@ -117,7 +116,7 @@ class Ledger:
     def corrected(self, entries: Iterable[StoredEntry]) -> None:
         """The time of ``entries`` was not known when they were committed, and is now."""
         for stored in entries:  # read outside the lock
-            if stored.entry.kind is Kind.RECORD and _UNTRUSTED not in stored.entry.body:
+            if stored.entry.kind is Kind.RECORD and stored.clock_trusted:
                 with self._lock:
                     self._tally.dated(stored.device, stored.measured_at, asleep=stored.asleep)
 
@@ -140,10 +139,10 @@ class Ledger:
 
     def _take(self, stored: StoredEntry) -> None:
         device, at = stored.device, stored.measured_at
-        if stored.waits and _WINDOW in stored.entry.body:
+        if stored.waits and stored.window_ms:
             self._gone[device, at - at % DAY_MS] -= stored.samples
             self._tally.thinned(device, at, stored.samples)
-        elif not (stored.waits and _UNTRUSTED in stored.entry.body):
+        elif stored.clock_trusted or not stored.waits:
             self._tally.committed(device, at, asleep=stored.asleep)
 
     def _settle_gone(self) -> None:
@@ -224,8 +223,8 @@ class Ledger:
     def _count_after(self, journal: JournalReader, seq: int) -> int:
         found = 0
         for stored in journal.entries(seq + 1):
-            body = stored.entry.body
-            if stored.entry.kind is not Kind.RECORD or _WINDOW in body or _UNTRUSTED in body:
+            is_record = stored.entry.kind is Kind.RECORD
+            if not is_record or stored.window_ms or not stored.clock_trusted:
                 continue
             self._tally.found(stored.device, stored.measured_at, asleep=stored.asleep)
             found += 1
