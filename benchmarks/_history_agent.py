@@ -165,7 +165,7 @@ async def run(settings: AgentSettings, witness: Witness) -> None:
         watch.look,
     )
     journal.on_commit(witness.committed)
-    journal.on_corrected = journal.tell_corrected
+    journal.on_corrected(journal.tell_corrected)
     witness.tell("begun", journal.epoch, journal.first_seq)
     uplink = _uplink(settings, journal, clock)
     ending = asyncio.Event()

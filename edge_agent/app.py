@@ -245,8 +245,8 @@ class Agent:
             self._ledger.replaced(rows, left)
             in_loop(self._on_thinned, len(rows))
 
-        self._journal.on_thinned = thinned
-        self._journal.on_corrected = lambda ranges: in_loop(self._on_corrected, list(ranges))
+        self._journal.on_thinned(thinned)
+        self._journal.on_corrected(lambda ranges: in_loop(self._on_corrected, list(ranges)))
         self._thinning_told, self._thinned_at = False, 0.0
 
     def _open_devices(self, stack: AsyncExitStack) -> None:

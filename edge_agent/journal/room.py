@@ -28,13 +28,13 @@ class Room:
     """Space for one journal file."""
 
     def __init__(self, path: Path, max_bytes: int, keep_free_bytes: int) -> None:
-        self._path, self._max_bytes, self._keep_free = path, max_bytes, keep_free_bytes
+        self._path, self.max_bytes, self._keep_free = path, max_bytes, keep_free_bytes
         self._ballast = path.with_name(path.name + ".reserve")
 
     def cap(self, pages: int, page_bytes: int) -> int:
         """Pages the file may have now; it has ``pages`` of ``page_bytes`` bytes."""
         reserve = RESERVE_BYTES // page_bytes
-        most = self._max_bytes // page_bytes - reserve
+        most = self.max_bytes // page_bytes - reserve
         growth = (self.free_bytes() - self._keep_free) // page_bytes
         least = LEAST_BYTES // page_bytes if self.free_bytes() > 2 * BALLAST_BYTES else 1
         return max(1, min(most, max(pages + max(0, growth) - reserve, least)))
@@ -44,7 +44,7 @@ class Room:
         try:
             found = os.statvfs(self._path.parent)
         except OSError:  # then the writing itself will say what is wrong
-            return self._max_bytes
+            return self.max_bytes
         return found.f_bavail * found.f_frsize
 
     def take_ballast(self) -> None:

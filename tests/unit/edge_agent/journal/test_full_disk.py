@@ -105,7 +105,7 @@ def test_a_file_ruined_while_it_is_open_stops_the_journal_or_loses_the_queue(
         journal.acknowledge(epoch, [(1, before)])
         assert journal.flush()
         # A card that gives back something else than was written to it.
-        connection = journal._file.connection
+        connection = journal._writer.file.connection
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         size = path.stat().st_size
         with path.open("r+b") as file:

@@ -211,7 +211,7 @@ def test_nobody_hears_of_thinned_polls(tmp_path: Path) -> None:
     clock = SetClock()
     with opened(tmp_path / "journal.sqlite", SMALL, clock=clock) as journal:
         heard: list[tuple[int, int]] = []
-        journal.on_thinned = lambda rows, left: heard.append((len(rows), left))
+        journal.on_thinned(lambda rows, left: heard.append((len(rows), left)))
         press(journal, clock, hours=16)
         assert sum(rows for rows, _ in heard) == journal.thinned > 0
         assert sum(left for _, left in heard) < journal.thinned / 5

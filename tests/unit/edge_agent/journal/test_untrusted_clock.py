@@ -62,7 +62,7 @@ def test_times_stay_wrong_after_the_clock_was_set(tmp_path: Path, wrong_by_ms: i
     box = Box(tmp_path / "journal.sqlite", wrong_by_ms)
     corrected: list[SeqRange] = []
     with box.running() as journal:
-        journal.on_corrected = corrected.extend
+        journal.on_corrected(corrected.extend)
         box.poll(journal)
         assert journal.held_count() == 3
         assert times(journal) == []
@@ -107,7 +107,7 @@ def test_records_of_a_boot_that_never_knew_the_time_are_held_for_ever_or_believe
     box = Box(tmp_path / "journal.sqlite", -HOUR_MS)
     with box.running() as journal:
         box.poll(journal)
-    monkeypatch.setattr("edge_agent.journal.journal.boot_id", lambda: "the next boot")
+    monkeypatch.setattr("edge_agent.journal.writer.boot_id", lambda: "the next boot")
     with box.running() as journal:
         assert journal.held_count() == 0
         bodies = [json.loads(one.body) for one in unsent(journal)[0]]

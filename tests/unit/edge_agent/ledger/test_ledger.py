@@ -112,13 +112,13 @@ class Box:
             ledger = Ledger(database, is_trusted=lambda: self.period.trusted, keep_days=keep_days)
             found = ledger.resume(journal.reader, self.devices, self.clock.wall)
             journal.on_commit(ledger.committed)
-            journal.on_thinned = ledger.replaced
+            journal.on_thinned(ledger.replaced)
 
             def corrected(ranges: Sequence[SeqRange]) -> None:
                 for first, last in ranges:
                     ledger.corrected(journal.reader.entries(first, last))
 
-            journal.on_corrected = corrected
+            journal.on_corrected(corrected)
             yield Life(journal, ledger, self.clock, self.devices, found)
             assert journal.flush()
             if save:
