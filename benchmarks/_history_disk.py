@@ -1,33 +1,17 @@
 """A small file system that can be filled to the last byte and freed again.
 
-Mounted in a namespace of its own (:func:`own_mounts`), so that nothing is left mounted whatever
-happens to this process.
+Whoever uses it has a mount table of its own (``_power_card.own_mounts``), so that nothing is left
+mounted whatever happens to the process.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-_CLONE_NEWNS = 0x00020000
 _FILLER = "filler"
 _BLOCK = bytes(64 * 1024)
-
-
-def own_mounts() -> str:
-    """Give this process its own list of mounts. Returns "" or why that cannot be."""
-    if os.geteuid() != 0:
-        return "mounting a small file system needs root"
-    if shutil.which("mkfs.ext4") is None:
-        return "mkfs.ext4 is missing (Debian's package e2fsprogs)"
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.unshare(_CLONE_NEWNS) != 0:
-        return f"no mount namespace of its own: {os.strerror(ctypes.get_errno())}"
-    done = _run("mount", "--make-rprivate", "/")
-    return f"no private mounts: {done}" if done else ""
 
 
 class SmallDisk:

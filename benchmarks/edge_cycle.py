@@ -13,15 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from central.intake.tmy3 import bundled_weather_file
-from central.site_series import run_site_series
-from central.training.dataset import TrainingSite
-from central.training.histories import read_history
-from central.training.pipeline import train
-from central.training.presets import PRESETS, PresetName
+from benchmarks._bundle import small_bundle
 from models.contract.timestamps import HORIZON_STEPS
 from models.features.build import build_features, build_windows
-from models.features.site import Site
 from models.features.sky import Sky
 from models.features.spec import HISTORY_STEPS
 from models.forecasters.bundle import BundleForecaster
@@ -34,24 +28,10 @@ LIMIT_MS = 10.0
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        history = work / "history.csv"
-        summary = run_site_series(bundled_weather_file(), work / "series.csv", history_file=history)
-        plant = summary.plant
-        site = Site(
-            latitude=plant.latitude,
-            longitude=plant.longitude,
-            dc_capacity_w=plant.dc_capacity_w,
-            ac_capacity_w=plant.ac_capacity_w,
-            tilt=plant.tilt,
-            azimuth=plant.azimuth,
-            elevation=plant.elevation_m,
-        )
-        series = read_history(history)
-        trained = TrainingSite("bench", site, series, summary.source_minutes)
-        candidate = train([trained], PRESETS[PresetName.SMALL], work, series.end)
-        forecaster = BundleForecaster.load(candidate.directory)
-        size = sum(file.stat().st_size for file in candidate.directory.rglob("*") if file.is_file())
+        bundle = small_bundle(Path(name))
+        site, series = bundle.site, bundle.series
+        forecaster = BundleForecaster.load(bundle.directory)
+        size = sum(file.stat().st_size for file in bundle.directory.rglob("*") if file.is_file())
 
     recent = series.window(len(series) - HISTORY_STEPS, len(series))
     sky = Sky.over(site, recent.start, HISTORY_STEPS + HORIZON_STEPS + 1)

@@ -19,12 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from benchmarks._bundle import small_bundle
+from benchmarks._power_card import make_image, mounted, own_mounts, why_not
 from benchmarks._site import (
     QUANTITIES,
     agent_settings,
@@ -45,70 +46,24 @@ DEVICES, POLL_S = 10, 5.0
 LIMIT_RSS_MB, LIMIT_CORE_SHARE, LIMIT_MB_PER_DAY = 110.0, 0.03, 100.0
 DEFAULT_WINDOW_S = 30.0
 SPEED = 20.0
-DISK_MIB = 256
 AGENT = "farm-7"
 console = Console(stderr=True)
 
 
-@dataclass(frozen=True)
-class Card:
-    """A file system that counts what is written to it."""
-
-    mount: Path
-    device: str
-
-    def written(self) -> int:
-        """Bytes that have reached the block device."""
-        fields = Path(f"/sys/block/{Path(self.device).name}/stat").read_text().split()
-        return int(fields[6]) * 512
-
-
 @contextlib.contextmanager
-def card(folder: Path) -> Iterator[Card]:
-    """An ext4 on a loop device, mounted as Raspberry Pi OS mounts its root."""
-    image, mount = folder / "card.img", folder / "card"
-    mount.mkdir(parents=True)
-    with image.open("wb") as file:
-        file.truncate(DISK_MIB * 2**20)
-    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    device = subprocess.run(
-        ["losetup", "-f", "--show", str(image)], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
-    try:
-        subprocess.run(["mount", "-o", "noatime,commit=30", device, str(mount)], check=True)
-        try:
-            yield Card(mount, device)
-        finally:
-            subprocess.run(["umount", "-l", str(mount)], check=False)
-    finally:
-        subprocess.run(["losetup", "-d", device], check=False)
-        image.unlink()
+def card(folder: Path) -> Iterator[Path]:
+    """A file system of its own, mounted as Raspberry Pi OS mounts its root; where."""
+    image = folder / "card.img"
+    make_image(image)
+    with mounted(image, folder / "card") as place:
+        yield place
 
 
-def trained_bundle(folder: Path) -> Path:
-    """A small bundle from the typical year that pvlib carries."""
-    from central.intake.tmy3 import bundled_weather_file
-    from central.site_series import run_site_series
-    from central.training.dataset import TrainingSite
-    from central.training.histories import read_history
-    from central.training.pipeline import train
-    from central.training.presets import PRESETS, PresetName
-    from models.features.site import Site
-
-    history = folder / "history.csv"
-    summary = run_site_series(bundled_weather_file(), folder / "series.csv", history_file=history)
-    plant, series = summary.plant, read_history(history)
-    site = Site(
-        plant.latitude,
-        plant.longitude,
-        plant.dc_capacity_w,
-        plant.ac_capacity_w,
-        plant.tilt,
-        plant.azimuth,
-        plant.elevation_m,
-    )
-    trained = TrainingSite("bench", site, series, summary.source_minutes)
-    return train([trained], PRESETS[PresetName.SMALL], folder, series.end).directory
+def bytes_written(place: Path) -> int:
+    """Bytes that have reached the block device under ``place``."""
+    device = place.stat().st_dev
+    numbers = f"{os.major(device)}:{os.minor(device)}"
+    return int(Path(f"/sys/dev/block/{numbers}/stat").read_text().split()[6]) * 512
 
 
 def centre_command(folder: Path, *words: str) -> str:
@@ -142,13 +97,12 @@ def with_clock(settings: Path, anchor: str) -> None:
 def footprint(folder: Path, script: Path, bundle: Path, seconds: float) -> dict[str, Any]:
     """Memory and CPU of the whole agent in real time, with at least one forecast in the window."""
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(card(folder))
+        data = stack.enter_context(card(folder))
         centre = folder / "centre"
         _, port = start_centre(stack, centre)
         root = centre_command(centre, "trust-root")
         centre_command(centre, "release", "--bundle", str(bundle))
         ports = start_devices(stack, script, DEVICES)
-        data = place.mount
         more = f'[bundles]\ndirectory = "{data}/bundles"\nroot_file = "{root}"\n'
         settings = agent_settings(data, AGENT, ports, port, POLL_S, more)
         with_clock(settings, write_anchor(folder, 1.0, 60.0))
@@ -194,7 +148,7 @@ def written(folder: Path, script: Path, window_s: float, hours: float) -> dict[s
         _, port = start_centre(stack, folder / "centre")
         ports = start_devices(stack, script, DEVICES)
         more = f"[journal]\ncommit_window_s = {window_s / SPEED}\n"
-        settings = agent_settings(place.mount, AGENT, ports, port, POLL_S, more)
+        settings = agent_settings(place, AGENT, ports, port, POLL_S, more)
         memory = folder / "run"  # on the box the status file is in memory, too
         memory.mkdir()
         text = settings.read_text().replace("[agent]\n", f'[agent]\nrun_dir = "{memory}"\n', 1)
@@ -203,16 +157,16 @@ def written(folder: Path, script: Path, window_s: float, hours: float) -> dict[s
         agent = start_agent(stack, settings)
         wait_until(lambda: status_counters(memory).get("journal_acknowledged"), 60, "a first ack")
         time.sleep(5)
-        begin, began = place.written(), time.monotonic()
+        begin, began = bytes_written(place), time.monotonic()
         entries = status_counters(memory)["journal_committed"]
         time.sleep(hours * HOUR_MS / SECOND_MS / SPEED)
-        subprocess.run(["sync", "-f", str(place.mount)], check=True)
+        subprocess.run(["sync", "-f", str(place)], check=True)
         domain_s = (time.monotonic() - began) * SPEED
         counters = status_counters(memory)
         assert agent.poll() is None
         return {
             "window_s": window_s,
-            "mb_per_day": round((place.written() - begin) / domain_s * 86_400 / 1e6, 1),
+            "mb_per_day": round((bytes_written(place) - begin) / domain_s * 86_400 / 1e6, 1),
             "entries_per_day": round((counters["journal_committed"] - entries) / domain_s * 86_400),
             "pending": counters["journal_pending"],
         }
@@ -246,15 +200,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
     script = peer_folder() / "modbus_site.py"
-    if not script.is_file() or os.geteuid() != 0:
-        why = "needs root" if script.is_file() else f"no simulated site at {script}"
+    why = why_not() if script.is_file() else f"no simulated site at {script}"
+    if why:
         print(json.dumps({"skipped": why}))
         return
+    own_mounts()
     result: dict[str, Any] = {"devices": DEVICES, "poll_s": POLL_S, "values": len(QUANTITIES)}
     with tempfile.TemporaryDirectory(prefix="edge-footprint-") as name:
         work = Path(name)
         with console.status("training a small bundle"):
-            bundle = trained_bundle(work)
+            bundle = small_bundle(work).directory
         with console.status("reading and forecasting"):
             result["ours"] = footprint(_folder(work, "cpu"), script, bundle, arguments.seconds)
         console.print(result["ours"])

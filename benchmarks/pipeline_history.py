@@ -30,10 +30,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from benchmarks._history_disk import own_mounts
 from benchmarks._history_faults import BLOCK, DISK_KINDS, Kind, draw
 from benchmarks._history_programs import die_with_parent
 from benchmarks._history_run import BREAKS, Outcome, run_schedule
+from benchmarks._power_card import CannotCut, own_mounts, why_not
 
 
 def run(
@@ -73,7 +73,13 @@ def _fresh(directory: Path) -> Path:
 @functools.cache
 def _why_no_disks() -> str:
     """Gives this process mounts of its own, the first time it is asked."""
-    return own_mounts()
+    if reason := why_not():
+        return reason
+    try:
+        own_mounts()
+    except CannotCut as error:
+        return str(error)
+    return ""
 
 
 def _one(seed: int, directory: Path, broken: str) -> Outcome:

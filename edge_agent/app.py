@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,8 @@ from typing import Any, TypeVar
 from firmware_bridge import Buses, Link, link_of, open_driver
 from firmware_bridge.flight import DumpLimit
 from firmware_bridge.serial_ports import stable_name
-from models.contract.checks import clip_text
 from models.contract.clock import Clock, open_clock
-from models.contract.ledger import Reason
-from models.contract.messages import Alert, BundleStatus, Kind, SeqRange, Severity
-from models.contract.payload import alert_to_json
+from models.contract.messages import BundleStatus, SeqRange
 from models.contract.record import Record
 from models.contract.timestamps import Instant, parse_iso8601
 from models.features.solar_geometry import solar_position
@@ -49,8 +45,8 @@ from .journal.thinning import KeptRow
 from .ledger.ledger import Ledger
 from .ledger.loop import LedgerLoop
 from .settings import EdgeSettings
+from .status.agent_alerts import AgentAlerts
 from .status.agent_facts import AgentFacts
-from .status.alert_board import AlertBoard
 from .status.day_band import DayBand
 from .status.local_page import open_local_page
 from .status.reporter import StatusReporter
@@ -83,7 +79,6 @@ _LONGEST_CHECK_S = 7200.0
 _START_S = 900
 """Checking a large journal on a slow card takes minutes."""
 _LAST_WORDS_S = 8.0
-_QUIET_S = 3600.0
 NOT_BEFORE = parse_iso8601("2026-11-27T00:00:00Z")
 """This version was not there before; a clock that says so is wrong."""
 
@@ -106,7 +101,6 @@ class Agent:
         self.settings = settings
         self.clock = clock or open_clock(settings.agent.clock_anchor)
         self._guard = guard
-        self._alerts = AlertBoard()
         self._dump_limit = DumpLimit()
         self._flight_files = FlightFiles(settings.data_dir)
         self._pollers: list[DevicePoller] = []
@@ -150,7 +144,6 @@ class Agent:
         # Ends before the database closes under it.
         self._worker = stack.enter_context(ThreadPoolExecutor(1, "card"))
         self._state = StateStore(database, clock)
-        self._standing = StandingAlerts(self._state)
         watch = open_watch(
             clock,
             settings.clock,
@@ -167,6 +160,13 @@ class Agent:
             None if settings.agent.clock_anchor else seconds_since_boot,
         )
         stack.callback(self._journal.close)
+        self._alerts = AgentAlerts(
+            settings.agent.id,
+            clock,
+            self._journal,
+            StandingAlerts(self._state),
+            soon=self._worker.submit,
+        )
         self._ledger = Ledger(database, is_trusted=lambda: watch.look().trusted)
         self._ledger.resume(
             self._journal.reader,
@@ -216,7 +216,7 @@ class Agent:
             self._journal,
             self._state,
             connected=lambda: self._uplink.connected,
-            on_alert=self._on_alert,
+            on_alert=self._alerts.note,
             in_worker=self._in_worker,
         )
         self._band = DayBand()
@@ -228,8 +228,9 @@ class Agent:
         self._usage = ResourceCheck(settings.resources, reader := UsageReader())
         stack.callback(reader.close)
         self._fill_status()
-        for alert in self._standing.left_over(self.clock.now()):
-            self._on_alert(alert)
+        if self._home is not None:
+            self._alerts.listeners.append(self._home.note_alert)
+        self._alerts.start()
         self._clock_keeper.start()
 
     def _listen_to_journal(self) -> None:
@@ -243,11 +244,10 @@ class Agent:
 
         def thinned(rows: Sequence[KeptRow], left: int) -> None:
             self._ledger.replaced(rows, left)
-            in_loop(self._on_thinned, len(rows))
+            in_loop(self._alerts.thinned, len(rows))
 
         self._journal.on_thinned(thinned)
         self._journal.on_corrected(lambda ranges: in_loop(self._on_corrected, list(ranges)))
-        self._thinning_told, self._thinned_at = False, 0.0
 
     def _open_devices(self, stack: AsyncExitStack) -> None:
         for line, share in check_lines(self.settings.devices).items():
@@ -269,10 +269,10 @@ class Agent:
                     int(device.poll_s * 1000),
                     self.clock,
                     self._on_record,
-                    self._on_alert,
+                    self._alerts.note,
                     is_daylight=self._is_daylight,
                     on_anomaly=partial(self._on_anomaly, link_of(link)),
-                    on_turns=self._on_turns,
+                    on_turns=self._ledger.count,
                 )
             )
 
@@ -325,7 +325,7 @@ class Agent:
             self._clock_keeper,
             self._cycle,
             self._usage,
-            self._alerts,
+            self._alerts.board,
             self._pollers,
             self._buses,
         )
@@ -344,8 +344,8 @@ class Agent:
         supervisor = Supervisor(
             self.clock.monotonic,
             settings.supervision,
-            on_restart=self._on_restart,
-            on_well=self._on_well,
+            on_restart=self._alerts.restarted,
+            on_well=self._alerts.well,
             farewell=self._farewell,
             guard=self._guard,
         )
@@ -396,7 +396,7 @@ class Agent:
                 clock=self.clock,
                 measured=self._measured,
                 band=self._band,
-                alerts=self._alerts.alerts,
+                alerts=self._alerts.board.alerts,
                 roles=settings.roles,
             )
             add("local page", local.run, _SLACK_S, essential=False)
@@ -447,22 +447,8 @@ class Agent:
             self._home.note_record(record)
         return taken
 
-    def _on_turns(self, device: str, at: Instant, reason: Reason | None, turns: int) -> None:
-        self._ledger.count(device, at, reason, turns)
-
-    def _on_alert(self, alert: Alert) -> None:
-        self._alerts.note(alert)
-        if self._standing.note(alert):
-            self._worker.submit(self._standing.save)
-        self._journal.append(Kind.ALERT, alert.device, alert.timestamp, alert_to_json(alert))
-        if self._home is not None:
-            self._home.note_alert(alert)
-
     def _on_snapshot(self, snapshot: Snapshot) -> None:
-        if self._thinning_told and self.clock.monotonic() - self._thinned_at > _QUIET_S:
-            self._thinning_told = False
-            text = "nothing had to be thinned for an hour"
-            self._alert_of("journal-full", Severity.INFO, text, active=False)
+        self._alerts.look()
         if self._home is None:
             return
         trusted = snapshot.clock.trusted if snapshot.clock else None
@@ -480,21 +466,6 @@ class Agent:
         text = bus.recorder.to_text(reason, now)
         self._worker.submit(self._flight_files.write, bus.link.name, text, now)
 
-    def _on_restart(self, worker: str, reason: str) -> None:
-        text = f"{worker} was started again: {reason}"
-        self._alert_of(_restart_code(worker), Severity.WARNING, text, active=True)
-
-    def _on_well(self, worker: str) -> None:
-        text = f"{worker} runs well again"
-        self._alert_of(_restart_code(worker), Severity.INFO, text, active=False)
-
-    def _on_thinned(self, records: int) -> None:
-        self._thinned_at = self.clock.monotonic()
-        if not self._thinning_told:  # once: it may go on for days
-            self._thinning_told = True
-            text = f"the journal is full: records not yet sent are thinned, {records} to begin with"
-            self._alert_of("journal-full", Severity.ALARM, text, active=True)
-
     def _on_corrected(self, ranges: list[SeqRange]) -> None:
         task = asyncio.create_task(self._take_up(ranges), name="corrected times")
         self._tasks.add(task)
@@ -507,12 +478,6 @@ class Agent:
         except Exception:
             _log.exception("records whose time was corrected could not be taken up")
 
-    def _alert_of(self, code: str, severity: Severity, text: str, *, active: bool) -> None:
-        agent = self.settings.agent.id
-        self._on_alert(
-            Alert(agent, self.clock.now(), code, severity, clip_text(text, 900), active=active)
-        )
-
     async def _measured(self, start: Instant, end: Instant) -> Iterable[float]:
         """Mean power of the site, for the local page."""
         site = self.settings.agent.id
@@ -521,11 +486,6 @@ class Agent:
     def _is_daylight(self, instant: Instant) -> bool:
         site = self.settings.site
         return bool(solar_position(instant, site.latitude, site.longitude).elevation > 0)
-
-
-def _restart_code(worker: str) -> str:
-    """One alert for each worker, so that one that is well does not end another's."""
-    return f"restarted-{re.sub('[^a-z0-9_-]', '-', worker)}"[:64]
 
 
 async def run_until_signalled(start: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
