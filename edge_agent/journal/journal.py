@@ -88,7 +88,11 @@ class JournalSettings:
 
 
 class Journal:
-    """The one writer of a journal file. Every method may be called from any thread."""
+    """The one writer of a journal file.
+
+    Every method may be called from any thread; with a ``clock_period``, those that look at the
+    clock (``append``, ``append_record``, ``note_clock``, ``believes``) from the one that may.
+    """
 
     def __init__(
         self,

@@ -310,6 +310,7 @@ class JournalWriter:
         self, after: int, upto: int, under_way: SeqRanges, max_entries: int, max_bytes: int
     ) -> Backlog | None:
         """What the centre does not have yet, read from the file; not thinned before it is sent."""
+        reader = self.reader
         try:
             with self._taking:
                 with self.lock:
@@ -320,7 +321,8 @@ class JournalWriter:
                         for block in found.blocks:
                             self.outbox.under_way.update((seq, seq) for seq in block.seqs)
         except sqlite3.DatabaseError as error:
-            self._note_ruin(error)  # the writer sets the file aside
+            if reader is self.reader:  # else it was set aside meanwhile, and another one is sound
+                self._note_ruin(error)
             raise
         return found
 
