@@ -227,11 +227,11 @@ def report(
 def register(config: Config = None, as_json: Json = False) -> None:
     """Show the model registry: which version is champion, challenger, previous."""
     from central.registry.mlflow_registry import ModelRegistry
-    from central.training.candidate import LSTM, TREES
+    from models.bundle.names import MODELS
 
     settings, _ = _settings(config)
     registry = ModelRegistry(settings.registry_dir)
-    aliases = {model: registry.aliases(model) for model in (TREES, LSTM)}
+    aliases = {model: registry.aliases(model) for model in MODELS}
     _show({"tracking_uri": registry.uri, "aliases": aliases}, as_json)
 
 

@@ -16,12 +16,13 @@ from central.release.publish import publish_repository
 from central.release.release import ReleaseReport, open_repository, release_bundle
 from central.settings import CentralSettings
 from central.store import open_store
-from central.training.candidate import LSTM, TREES
 from central.training.histories import training_sites
 from central.training.pipeline import Candidate, train
 from central.training.presets import PRESETS
-from models.bundle.manifest import Manifest
+from models.bundle.manifest import Manifest, ModelEntry
 from models.bundle.manifest_json import decode_manifest, encode_manifest
+from models.bundle.names import GENERATION_TREES
+from models.contract.forecast import WeatherMode
 from models.contract.timestamps import Instant
 
 CONNECT_S = 15.0
@@ -52,13 +53,15 @@ def train_candidate(
     stage: Callable[[str], None] = lambda text: None,
 ) -> Candidate:
     """Train on everything known until ``now`` (domain time)."""
+    mode = settings.training.weather_mode
+    weather = mode is not WeatherMode.NONE
     store = open_store(settings.store_url) if telemetry else None
     try:
         if store is not None:
             with store.read() as queries:
-                sites = training_sites(settings.sites, queries, now, base)
+                sites = training_sites(settings.sites, queries, now, base, weather=weather)
         else:
-            sites = training_sites(settings.sites, None, now, base)
+            sites = training_sites(settings.sites, None, now, base, weather=weather)
     finally:
         if store is not None:
             store.close()
@@ -67,6 +70,7 @@ def train_candidate(
         PRESETS[settings.training.preset],
         settings.work_dir,
         now,
+        weather_mode=mode,
         cpus=settings.training.cpus,
         progress=progress,
         stage=stage,
@@ -77,7 +81,7 @@ def register(settings: CentralSettings, candidate: Candidate) -> tuple[LoggedRun
     """Log the candidate and judge it against the champion; promotes nothing yet."""
     registry = ModelRegistry(settings.registry_dir)
     manifest = candidate.manifest
-    champion = registry.champion_metrics(TREES)
+    champion = registry.champion_metrics(GENERATION_TREES)
     run = registry.log(
         name=manifest.bundle_id,
         parameters={
@@ -89,10 +93,7 @@ def register(settings: CentralSettings, candidate: Candidate) -> tuple[LoggedRun
         },
         metrics=dict(manifest.metrics),
         artifacts=candidate.directory,
-        models={
-            TREES: Path("trees"),
-            LSTM: Path(manifest.models[LSTM].files_for("x86_64")[0].path),
-        },
+        models={name: _place(model) for name, model in manifest.models.items()},
     )
     score = candidate.scores["all"]
     judged = Judged(score.skill, score.skill_low, score.coverage_90, manifest.weather_mode)
@@ -166,6 +167,12 @@ def retrain(
     ModelRegistry(settings.registry_dir).promote(run.versions)
     publish(settings)
     return Retrained(candidate, run, verdict, report)
+
+
+def _place(model: ModelEntry) -> Path:
+    """Where a model lies inside the bundle: its folder of libraries, or its one file."""
+    first = next(iter(model.files.values()))[0]
+    return Path(first.path).parent if model.kind.is_trees else Path(first.path)
 
 
 def _judged(metrics: dict[str, float] | None, manifest: Manifest) -> Judged | None:

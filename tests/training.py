@@ -74,7 +74,7 @@ def _raise_lstm_share(directory: Path, least: float) -> None:
     """Change the blend of a finished candidate, and its golden outputs with it."""
     import numpy as np
 
-    from central.training.candidate import GOLDEN_FILE, write_golden
+    from central.training.candidate import GOLDEN_FILE
     from models.bundle.archive import describe_file, read_manifest, write_manifest
     from models.forecasters.bundle import BundleForecaster
 
@@ -84,10 +84,10 @@ def _raise_lstm_share(directory: Path, least: float) -> None:
     write_manifest(directory, manifest)
     forecaster = BundleForecaster.load(directory)
     with np.load(directory / GOLDEN_FILE) as golden:
-        features, windows = golden["features"], golden["windows"]
-    pairs = zip(features, windows, strict=True)
-    expected = np.stack([forecaster.predict_normalised(*pair) for pair in pairs])
-    write_golden(directory / GOLDEN_FILE, features, windows, expected)
+        arrays = dict(golden)
+    pairs = zip(arrays["features"], arrays["windows"], strict=True)
+    arrays["expected"] = np.stack([forecaster.predict_normalised(*pair) for pair in pairs])
+    np.savez_compressed(directory / GOLDEN_FILE, **arrays)
     golden_entry = replace(manifest.golden, file=describe_file(directory, GOLDEN_FILE))
     write_manifest(directory, replace(manifest, golden=golden_entry))
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from central.evaluation.references import diurnal_persistence
 from central.store import Queries
-from central.training.scores import diurnal_persistence
 from models.contract.forecast import LEVELS, Forecast
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS, Instant, floor_to_step
 from models.features.site import FloatArray, IntArray, Site, SiteSeries
-from models.features.sky import LOOK_BACK_STEPS, Sky
+from models.features.sky import LOOK_BACK_MS, Sky
 from models.forecasters.bundle import QUANTITY
 from models.forecasters.persistence import smart_persistence
 
@@ -116,11 +116,11 @@ def collect_pairs(
 def measured_series(
     queries: Queries, agent: str, start: Instant, end: Instant, history: SiteSeries | None
 ) -> SiteSeries:
-    """Interval means from ``LOOK_BACK_STEPS`` before ``start`` to ``end``, NaN where unknown.
+    """Interval means from ``LOOK_BACK_MS`` before ``start`` to ``end``, NaN where unknown.
 
     What the store holds goes before ``history``, which counts only before ``start``.
     """
-    first = floor_to_step(start) - LOOK_BACK_STEPS * STEP_MS
+    first = floor_to_step(start) - LOOK_BACK_MS
     last = floor_to_step(end)
     power = np.full((last - first) // STEP_MS, np.nan)
     if history is not None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from models.bundle.manifest import (
     bundle_id,
 )
 from models.bundle.manifest_json import encode_manifest
+from models.bundle.names import GENERATION_LSTM, GENERATION_TREES
 from models.contract.forecast import LEVELS, WeatherMode
 from models.contract.timestamps import Instant
 from models.features.build import FeatureArray
@@ -38,7 +40,8 @@ from models.forecasters.blend import share_per_step
 from models.forecasters.bundle import QUANTITY, BundleForecaster
 from models.runtimes.elf import current_cpu
 
-TREES, LSTM = "solar_generation_xgboost", "solar_generation_lstm"
+from .trained import ShippedTrees
+
 GOLDEN_FILE = "golden.npz"
 GOLDEN_TOLERANCE = 0.02
 """In clear-sky index: compiled trees agree to 1e-5, int8 kernels of two CPUs to a step or two."""
@@ -54,6 +57,8 @@ class Shipped:
     """CPU -> one library per level, in the order of ``LEVELS``."""
     lstm: bytes
     bucket_shares: list[float]
+    others: Sequence[ShippedTrees] = ()
+    """Trees of the other tasks."""
 
 
 def write_candidate(
@@ -63,6 +68,7 @@ def write_candidate(
     created_at: Instant,
     training: TrainingSpan,
     source_resolution_minutes: int,
+    weather_mode: WeatherMode,
     metrics: Mapping[str, float],
     golden_features: FeatureArray,
     golden_windows: FeatureArray,
@@ -74,14 +80,21 @@ def write_candidate(
     """
     if directory.exists():
         shutil.rmtree(directory)
-    (directory / "trees").mkdir(parents=True)
-    files: dict[str, tuple[BundleFile, ...]] = {}
-    for cpu, libraries in shipped.trees.items():
-        for library in libraries:
-            shutil.copyfile(library, directory / "trees" / library.name)
-        files[cpu] = tuple(_listed(directory, f"trees/{library.name}") for library in libraries)
+    directory.mkdir(parents=True)
+    files = _copied(shipped.trees, directory, "trees")
+    others = {
+        one.trained.name: ModelEntry(
+            one.trained.quantity,
+            one.trained.kind,
+            tuple(one.trained.levels),
+            _copied(one.libraries, directory, one.trained.name),
+            one.trained.features,
+        )
+        for one in shipped.others
+    }
     lstm_path = f"lstm-{hashlib.sha256(shipped.lstm).hexdigest()[:16]}.tflite"
     (directory / lstm_path).write_bytes(shipped.lstm)
+    rows = {one.trained.name: one.trained.golden for one in shipped.others}
     write_golden(directory / GOLDEN_FILE, golden_features, golden_windows, None)
     manifest = Manifest(
         bundle_id=bundle_id(created_at, 0),
@@ -90,13 +103,14 @@ def write_candidate(
         min_agent_version=MIN_AGENT,
         hardware=(ANY,),
         features=FeatureDigest(current_spec().digest, source_resolution_minutes),
-        weather_mode=WeatherMode.NONE,
+        weather_mode=weather_mode,
         training=training,
         models={
-            TREES: ModelEntry(QUANTITY, ModelKind.QUANTILE_TREES, LEVELS, files),
-            LSTM: ModelEntry(
+            GENERATION_TREES: ModelEntry(QUANTITY, ModelKind.QUANTILE_TREES, LEVELS, files),
+            GENERATION_LSTM: ModelEntry(
                 QUANTITY, ModelKind.TFLITE_LSTM, LEVELS, {ANY: (_listed(directory, lstm_path),)}
             ),
+            **others,
         },
         golden=Golden(_listed(directory, GOLDEN_FILE), GOLDEN_TOLERANCE),
         lstm_share=tuple(float(share) for share in share_per_step(shipped.bucket_shares)),
@@ -111,25 +125,48 @@ def write_candidate(
             for features, window in zip(golden_features, golden_windows, strict=True)
         ]
     )
-    write_golden(directory / GOLDEN_FILE, golden_features, golden_windows, expected)
+    answers = {name: (part, forecaster.others[name].predict(part)) for name, part in rows.items()}
+    write_golden(directory / GOLDEN_FILE, golden_features, golden_windows, expected, answers)
     manifest = replace(manifest, golden=Golden(_listed(directory, GOLDEN_FILE), GOLDEN_TOLERANCE))
     (directory / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
     return manifest
 
 
 def write_golden(
-    file: Path, features: FeatureArray, windows: FeatureArray, expected: FloatArray | None
+    file: Path,
+    features: FeatureArray,
+    windows: FeatureArray,
+    expected: FloatArray | None,
+    others: Mapping[str, tuple[FeatureArray, FeatureArray]] = MappingProxyType({}),
 ) -> None:
-    """Write golden inputs and, once they are known, the outputs they must give."""
+    """Write golden inputs and, once they are known, the outputs they must give.
+
+    ``others``: rows and answers of the other tasks' trees, by registry name.
+    """
     arrays: dict[str, Any] = {"features": features, "windows": windows}
     if expected is not None:
         arrays["expected"] = expected
+    for name, (rows, answers) in others.items():
+        arrays |= {f"{name}.rows": rows, f"{name}.answers": answers}
     np.savez_compressed(file, **arrays)
 
 
 def write_report_json(file: Path, report: Mapping[str, Any]) -> None:
     """Scores and gates of a candidate, machine-readable."""
     file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _copied(
+    libraries: Mapping[str, Sequence[Path]], root: Path, folder: str
+) -> dict[str, tuple[BundleFile, ...]]:
+    """Copy libraries into ``root/folder``; the manifest's lines for them, by CPU."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    files = {}
+    for cpu, paths in libraries.items():
+        for path in paths:
+            shutil.copyfile(path, root / folder / path.name)
+        files[cpu] = tuple(_listed(root, f"{folder}/{path.name}") for path in paths)
+    return files
 
 
 def _listed(root: Path, path: str) -> BundleFile:

@@ -8,8 +8,9 @@ spans is a whole horizon, so no target of one span lies within the horizon of an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -33,21 +34,23 @@ from models.features.spec import (
     WINDOW_CHANNELS,
     WINDOW_STEPS,
 )
+from models.features.weather import SkyWeather
+
+from .errors import TrainingDataError
+from .weather_archive import WeatherArchive
 
 MIN_DAYS = 60
 """Less history than this trains nothing worth shipping."""
 LEADS_PER_ISSUE = 16
 LEAST_DAYLIGHT = 24
 """Known daylight intervals, six hours, without which a span teaches or judges nothing."""
+NO_WEATHER_SHARE = 0.2
+"""Share of what is drawn that is shown without its weather forecast: one may fail to come."""
 COLD_SHARE = 0.1
 """Share of issues seen as a young site sees them, so that the models know missing days."""
 
 
-class TrainingDataError(ValueError):
-    """Histories that cannot train a model; says which site and what is missing."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSite:
     """One site's history. ``resolution_minutes`` is that of the recording behind the grid."""
 
@@ -55,6 +58,21 @@ class TrainingSite:
     site: Site
     series: SiteSeries
     resolution_minutes: int = 15
+    weather: WeatherArchive | None = None
+    """Forecasts of the weather as they were known at the time."""
+
+    @cached_property
+    def sky(self) -> Sky:
+        """The cloudless sky over the series, one horizon and a day more."""
+        steps = len(self.series) + HORIZON_STEPS + STEPS_PER_DAY
+        return Sky.over(self.site, self.series.start, steps, self.series.step_ms)
+
+    def by_weather(self, issues: IntArray) -> Iterator[tuple[IntArray, SkyWeather | None]]:
+        """``issues`` grouped by the weather forecast that was known at them."""
+        if self.weather is None:
+            yield issues, None
+        else:
+            yield from self.weather.by_run(self.site, self.series, self.sky, issues)
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,7 @@ class Spans:
             cuts = self.cut(len(site.series))
         except TrainingDataError as error:
             raise TrainingDataError(f"{site.name}: {error}") from None
-        known = np.isfinite(clear_sky_index(site.series.ac_power, _sky(site)))
+        known = np.isfinite(clear_sky_index(site.series.ac_power, site.sky))
         for name, (first, last) in cuts.items():
             if known[first : last + HORIZON_STEPS].sum() < LEAST_DAYLIGHT:
                 begin, end = (site.series.start + step * STEP_MS for step in (first, last))
@@ -144,19 +162,21 @@ def draw_rows(
     # Roughly half of all targets are night and fall away.
     wanted = max(1, min(last - first, int(rows / LEADS_PER_ISSUE * 2.2)))
     issues = np.sort(random.choice(np.arange(first, last), size=wanted, replace=False))
-    sky = _sky(site)
+    sky = site.sky
     young = random.random(len(issues)) < COLD_SHARE
-    parts = [
-        # One set of leads per chunk keeps the features vectorised; near ones are drawn more often.
-        _rows_of(site.site, site.series, chunk, _draw_leads(random), sky)
-        for chunk in np.array_split(issues[~young], max(1, len(issues) // 400))
-    ]
+    parts = []
+    for chunk, weather in site.by_weather(issues[~young]):
+        for some in np.array_split(chunk, max(1, len(chunk) // 400)):
+            # One set of leads per chunk keeps the features vectorised; near ones are drawn more
+            # often.
+            shown = None if random.random() < NO_WEATHER_SHARE else weather
+            parts.append(_rows_of(site.site, site.series, some, _draw_leads(random), sky, shown))
     for issue in issues[young]:
         # A site that has only been measured for a few hours or days: its past is cut off.
         begin = issue - int(random.integers(0, HISTORY_STEPS))
         window = site.series.window(issue - HISTORY_STEPS, issue + HORIZON_STEPS)
         window.ac_power[: begin - issue + HISTORY_STEPS] = np.nan
-        local = Sky.over(site.site, window.start, len(window) + 2)
+        local = Sky.over(site.site, window.start, len(window) + STEPS_PER_DAY)
         here = np.array([HISTORY_STEPS])
         parts.append(_rows_of(site.site, window, here, _draw_leads(random), local))
     features, index, clear = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -170,10 +190,15 @@ def _draw_leads(random: np.random.Generator) -> IntArray:
 
 
 def _rows_of(
-    site: Site, series: SiteSeries, issues: IntArray, leads: IntArray, sky: Sky
+    site: Site,
+    series: SiteSeries,
+    issues: IntArray,
+    leads: IntArray,
+    sky: Sky,
+    weather: SkyWeather | None = None,
 ) -> tuple[FeatureArray, FloatArray, FloatArray]:
     """Features, index and clear-sky power of the pairs with a known daylight target."""
-    table = build_features(site, series, issues, leads, sky)
+    table = build_features(site, series, issues, leads, sky, weather)
     csi = clear_sky_index(series.ac_power, sky)
     target = issues[:, None] + leads
     index = csi[np.minimum(target, len(csi) - 1)]
@@ -188,7 +213,7 @@ def draw_windows(
     issues = np.sort(
         random.choice(np.arange(first, last), size=min(count, last - first), replace=False)
     )
-    sky = _sky(site)
+    sky = site.sky
     power = site.series.ac_power
     target = issues[:, None] + np.arange(HORIZON_STEPS)
     inside = target < len(power)
@@ -219,14 +244,20 @@ def _some_young(past: FeatureArray, random: np.random.Generator) -> FeatureArray
 def draw_cases(site: TrainingSite, first: int, last: int, every: int) -> Cases:
     """Every ``every``-th issue in ``[first, last)`` with all leads."""
     issues = np.arange(first, last, every)
-    sky = _sky(site)
+    sky = site.sky
     power = site.series.ac_power
     target = issues[:, None] + np.arange(HORIZON_STEPS)
     known = np.where(target < len(power), power[np.minimum(target, len(power) - 1)], np.nan)
+    features = [
+        (some, build_features(site.site, site.series, some, sky=sky, weather=weather))
+        for some, weather in site.by_weather(issues)
+    ]
+    table = np.concatenate([rows for _, rows in features])
+    order = np.argsort(np.concatenate([some for some, _ in features]), kind="stable")
     return Cases(
         site=site,
         issues=issues,
-        features=build_features(site.site, site.series, issues, sky=sky),
+        features=table[order],
         windows=build_windows(site.site, site.series, issues, sky),
         clear=sky.power[target],
         actual=np.where(sky.daylight[target], known, np.nan),
@@ -238,7 +269,10 @@ def fingerprint(sites: Sequence[TrainingSite]) -> str:
     digest = hashlib.sha256()
     for one in sorted(sites, key=lambda site: site.name):
         digest.update(repr((one.name, one.site, one.series.start, len(one.series))).encode())
-        for values in (one.series.ac_power, one.series.temp_air, one.series.ghi):
+        runs = one.weather.runs if one.weather else ()
+        weather = (run.values[name] for run in runs for name in sorted(run.values))
+        sensors = (one.series.ac_power, one.series.temp_air, one.series.ghi, one.series.dhi)
+        for values in (*sensors, *weather):
             digest.update(b"-" if values is None else values.astype("<f8").tobytes())
     return digest.hexdigest()
 
@@ -263,5 +297,10 @@ def describe(sites: Sequence[TrainingSite]) -> list[dict[str, object]]:
     ]
 
 
-def _sky(site: TrainingSite) -> Sky:
-    return Sky.over(site.site, site.series.start, len(site.series) + HORIZON_STEPS + 2)
+def concatenate_rows(parts: Sequence[Rows]) -> Rows:
+    """All of them, one after the other."""
+    return Rows(
+        np.concatenate([one.features for one in parts]),
+        np.concatenate([one.target for one in parts]),
+        np.concatenate([one.weight for one in parts]),
+    )

@@ -17,8 +17,10 @@ from central.store import Queries
 from models.contract.timestamps import STEP_MS, Instant, floor_to_step
 from models.features.site import FloatArray, IntArray, SiteSeries
 
-from .dataset import TrainingDataError, TrainingSite
+from .dataset import TrainingSite
+from .errors import TrainingDataError
 from .settings import SiteTable
+from .weather_archive import read_weather_archive
 
 
 def read_history(file: Path) -> SiteSeries:
@@ -55,9 +57,17 @@ def read_history(file: Path) -> SiteSeries:
 
 
 def training_sites(
-    tables: tuple[SiteTable, ...], queries: Queries | None, until: Instant, base: Path
+    tables: tuple[SiteTable, ...],
+    queries: Queries | None,
+    until: Instant,
+    base: Path,
+    *,
+    weather: bool = False,
 ) -> list[TrainingSite]:
-    """Every site that has a past before ``until``; paths are relative to ``base``."""
+    """Every site that has a past before ``until``; paths are relative to ``base``.
+
+    ``weather``: also read the sites' archives of weather forecasts.
+    """
     sites = []
     for table in tables:
         series = read_history(base / table.history) if table.history else None
@@ -68,9 +78,11 @@ def training_sites(
         last = series.index(floor_to_step(until))
         series = SiteSeries(series.start, series.ac_power[: max(0, last)])
         if len(series):
-            sites.append(
-                TrainingSite(table.id, table.site(), series, table.history_resolution_minutes)
-            )
+            archive = None
+            if weather and table.weather:
+                archive = read_weather_archive(base / table.weather)
+            resolution = table.history_resolution_minutes
+            sites.append(TrainingSite(table.id, table.site(), series, resolution, archive))
     return sites
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.bundle.manifest import CPUS
+from models.contract.forecast import WeatherMode
 from models.contract.topics import check_identifier
 from models.features.site import Site
 
@@ -27,6 +28,8 @@ class SiteTable:
     """CSV of interval means from before the site was connected (``solar-central series``)."""
     history_resolution_minutes: int = 15
     """Resolution of the recording behind ``history``; said in every bundle trained on it."""
+    weather: str | None = None
+    """Archive of weather forecasts (``central.training.weather_archive``), for a weather mode."""
 
     def __post_init__(self) -> None:
         try:
@@ -55,6 +58,8 @@ class TrainingSettings:
     """``[training]``"""
 
     preset: PresetName = PresetName.FULL
+    weather_mode: WeatherMode = WeatherMode.NONE
+    """What the sites' weather archives are; ``none`` leaves them unread."""
     cpus: tuple[str, ...] = ("x86_64", "aarch64")
     """What the trees are compiled for."""
 

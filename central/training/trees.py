@@ -6,13 +6,15 @@ indices minus their anchor, weights clear-sky power.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.contract.forecast import LEVELS
+from models.features.build import FeatureArray
 from models.features.spec import FEATURES
 
 from .dataset import Rows
@@ -39,19 +41,25 @@ def fit_boosters(
     stop: Rows,
     settings: TreeSettings,
     progress: Callable[[str], None] = lambda text: None,
+    *,
+    levels: Sequence[float] = LEVELS,
+    names: Sequence[str] = FEATURES,
 ) -> list[Any]:
-    """One ``xgboost.Booster`` per level, stopped early on the ``stop`` rows."""
+    """One ``xgboost.Booster`` per level, stopped early on the ``stop`` rows.
+
+    ``names`` are those of the columns of ``features``; ``levels`` the quantiles wanted.
+    """
     import xgboost
 
     # One quantised matrix serves all levels.
     matrix = xgboost.QuantileDMatrix(
-        train.features, train.target, weight=train.weight, feature_names=list(FEATURES)
+        train.features, train.target, weight=train.weight, feature_names=list(names)
     )
     watch = xgboost.QuantileDMatrix(
-        stop.features, stop.target, weight=stop.weight, ref=matrix, feature_names=list(FEATURES)
+        stop.features, stop.target, weight=stop.weight, ref=matrix, feature_names=list(names)
     )
     boosters = []
-    for level in LEVELS:
+    for level in levels:
         booster = xgboost.train(
             _parameters(level, settings),
             matrix,
@@ -68,19 +76,43 @@ def fit_boosters(
     return boosters
 
 
-def refit_boosters(rows: Rows, boosters: list[Any], settings: TreeSettings) -> list[Any]:
+def refit_boosters(
+    rows: Rows,
+    boosters: list[Any],
+    settings: TreeSettings,
+    *,
+    levels: Sequence[float] = LEVELS,
+    names: Sequence[str] = FEATURES,
+) -> list[Any]:
     """The same boosters with the tree counts found, fitted on all ``rows``."""
     import xgboost
 
     matrix = xgboost.QuantileDMatrix(
-        rows.features, rows.target, weight=rows.weight, feature_names=list(FEATURES)
+        rows.features, rows.target, weight=rows.weight, feature_names=list(names)
     )
     return [
         xgboost.train(
             _parameters(level, settings), matrix, num_boost_round=booster.num_boosted_rounds()
         )
-        for level, booster in zip(LEVELS, boosters, strict=True)
+        for level, booster in zip(levels, boosters, strict=True)
     ]
+
+
+def fit_expectation(
+    features: FeatureArray,
+    target: npt.NDArray[np.float32],
+    settings: TreeSettings,
+    *,
+    weight: npt.NDArray[np.float32] | None = None,
+    names: Sequence[str],
+) -> Any:
+    """One booster of squared error: the mean of ``target``, or of 0 and 1 the probability."""
+    import xgboost
+
+    matrix = xgboost.QuantileDMatrix(features, target, weight=weight, feature_names=list(names))
+    parameters = _parameters(0.5, settings) | {"objective": "reg:squarederror"}
+    del parameters["quantile_alpha"]
+    return xgboost.train(parameters, matrix, num_boost_round=settings.trees)
 
 
 def predict_boosters(boosters: list[Any], features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -160,6 +160,7 @@ def _check(directory: Path, cpu: str) -> dict[str, Any]:
         with np.load(directory / golden.file.path, allow_pickle=False) as arrays:
             features, windows = arrays["features"], arrays["windows"]
             expected = arrays["expected"]
+            others = _others(arrays)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise SelfTestFailed(f"{golden.file.path}: is no file of golden vectors: {error}") from None
     if not 1 <= len(features) == len(windows) == len(expected):
@@ -179,7 +180,23 @@ def _check(directory: Path, cpu: str) -> dict[str, Any]:
             raise SelfTestFailed(
                 f"golden vector {number}: off by {worst:.3g}, {golden.tolerance:.3g} allowed"
             )
+    for name, (rows, wanted) in others.items():
+        if name not in forecaster.others:
+            continue  # a later agent will know what to do with it
+        off = float(np.abs(forecaster.others[name].predict(rows) - wanted).max(initial=0.0))
+        if not off <= golden.tolerance:
+            raise SelfTestFailed(f"{name}: off by {off:.3g}, {golden.tolerance:.3g} allowed")
+        worst = max(worst, off)
+    untested = sorted(set(forecaster.others) - set(others))
+    if untested:
+        raise SelfTestFailed(f"{golden.file.path}: holds no golden rows for {', '.join(untested)}")
     return {"cases": len(features), "worst_error": worst, "slowest_ms": slowest}
+
+
+def _others(arrays: Any) -> dict[str, tuple[Any, Any]]:
+    """Rows and answers of the tasks beside the generation, by name."""
+    names = [name.removesuffix(".rows") for name in arrays.files if name.endswith(".rows")]
+    return {name: (arrays[f"{name}.rows"], arrays[f"{name}.answers"]) for name in names}
 
 
 if __name__ == "__main__":

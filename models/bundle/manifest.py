@@ -38,9 +38,16 @@ class ModelKind(StrEnum):
     """How the files of a model are run."""
 
     QUANTILE_TREES = "quantile_trees"
-    """Shared libraries of compiled trees, one per level in their order."""
+    """Shared libraries of compiled trees, one per level in their order: quantiles."""
+    PROBABILITY_TREES = "probability_trees"
+    """The same, but one per tolerance: how likely an error above that share of the capacity is."""
     TFLITE_LSTM = "tflite_lstm"
     """One int8 TFLite file."""
+
+    @property
+    def is_trees(self) -> bool:
+        """Whether its files are compiled trees, one per level."""
+        return self is not ModelKind.TFLITE_LSTM
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,13 @@ class ModelEntry:
     kind: ModelKind
     levels: tuple[float, ...]
     files: Mapping[str, tuple[BundleFile, ...]]
+    features: str | None = None
+    """Digest of the columns this model reads, where they are not those of the bundle."""
 
     def __post_init__(self) -> None:
         quantity(self.quantity)
+        if self.features is not None:
+            check_sha256(self.features, "features")
         if not self.levels or list(self.levels) != sorted(set(self.levels)):
             raise ContractError("levels: must ascend and hold at least one")
         if not (self.levels[0] > 0 and self.levels[-1] < 1):
@@ -84,7 +95,7 @@ class ModelEntry:
                 raise ContractError(f"files.{cpu}: is empty; leave the CPU out instead")
             if self.kind is ModelKind.TFLITE_LSTM and len(files) != 1:
                 raise ContractError(f"files.{cpu}: a TFLite model is one file")
-            if self.kind is ModelKind.QUANTILE_TREES and len(files) != len(self.levels):
+            if self.kind.is_trees and len(files) != len(self.levels):
                 raise ContractError(f"files.{cpu}: {len(self.levels)} libraries, one per level")
 
     def files_for(self, cpu: str) -> tuple[BundleFile, ...]:

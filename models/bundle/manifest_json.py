@@ -99,12 +99,15 @@ def decode_manifest(data: bytes) -> Manifest:
 
 
 def _model_body(model: ModelEntry) -> dict[str, Any]:
-    return {
+    body: dict[str, Any] = {
         "quantity": model.quantity,
         "kind": model.kind.value,
         "levels": list(model.levels),
         "files": {cpu: [_file_body(file) for file in files] for cpu, files in model.files.items()},
     }
+    if model.features is not None:
+        body["features"] = model.features
+    return body
 
 
 def _file_body(file: BundleFile) -> dict[str, Any]:
@@ -115,8 +118,9 @@ def _model(entry: Fields, path: str) -> ModelEntry:
     quantity, kind = entry.text("quantity"), entry.enum("kind", ModelKind)
     levels, per_cpu = entry.numbers("levels"), entry.mapping("files")
     files = {cpu: _files(items, f"{path}.files.{cpu}") for cpu, items in per_cpu.items()}
+    features = entry.text("features") if entry.has("features") else None
     entry.finish()
-    return checked(lambda: ModelEntry(quantity, kind, levels, files), path)
+    return checked(lambda: ModelEntry(quantity, kind, levels, files, features), path)
 
 
 def _files(items: Any, where: str) -> tuple[BundleFile, ...]:

@@ -91,6 +91,10 @@ _ALL = (
     Quantity("pressure", "Pa", 40_000, 115_000, "air pressure at the station, not at sea level"),
     Quantity("cloud_cover", "%", 0, 100, "share of the sky covered by cloud"),
     Quantity("precipitable_water", "mm", 0, 120, "water in the air column"),
+    Quantity("precipitation", "mm/h", 0, 500, "rain and melted snow"),
+    Quantity("cloud_liquid_water", "kg/m2", 0, 20, "liquid water in the clouds above"),
+    Quantity("cloud_ice_water", "kg/m2", 0, 20, "ice in the clouds above"),
+    Quantity("longwave_down", "W/m2", 0, 700, "thermal radiation of the sky on a horizontal plane"),
     # inverter
     Quantity("ac_power", "W", -_MEGA, _GIGA, "active power of the inverter; generation positive"),
     Quantity("dc_power", "W", -_MEGA, _GIGA, "power from the array into the inverter"),

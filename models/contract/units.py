@@ -43,6 +43,8 @@ BASE_UNITS = frozenset(
         "deg",
         "%",
         "mm",
+        "mm/h",
+        "kg/m2",
         "1",
         "1/kWh",
     }

@@ -51,21 +51,27 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SiteSeries:
-    """Interval means of one site; element ``i`` covers ``[start + i*STEP, + STEP)``.
+    """Interval means of one site; element ``i`` covers ``[start + i*step, + step)``.
 
-    ``ac_power`` [W] and the optional ``temp_air`` [degC] and ``ghi`` [W/m2] have one length; NaN
-    stands for what is not known or not to be believed. ``start`` lies on the 15-minute grid.
+    ``ac_power`` [W] and what the site's own sensors measured, ``temp_air`` [degC], ``ghi`` and
+    ``dhi`` [W/m2], have one length; NaN stands for what is not known or not to be believed.
+    ``start`` lies on the grid of ``step_ms``: a quarter of an hour on the box; recordings may be
+    coarser, and are then not made finer than they are.
     """
 
     start: Instant
     ac_power: FloatArray
     temp_air: FloatArray | None = None
     ghi: FloatArray | None = None
+    dhi: FloatArray | None = None
+    step_ms: int = STEP_MS
 
     def __post_init__(self) -> None:
-        if self.start % STEP_MS:
-            raise ValueError(f"start: {self.start} is not on the 15-minute grid")
-        for other in (self.temp_air, self.ghi):
+        if self.step_ms <= 0 or self.start % self.step_ms:
+            raise ValueError(
+                f"start: {self.start} is not on the grid of {self.step_ms // 60_000} minutes"
+            )
+        for other in (self.temp_air, self.ghi, self.dhi):
             if other is not None and other.shape != self.ac_power.shape:
                 raise ValueError("series of one site must have one length")
 
@@ -75,11 +81,11 @@ class SiteSeries:
     @property
     def end(self) -> Instant:
         """First instant after the series."""
-        return self.start + len(self) * STEP_MS
+        return self.start + len(self) * self.step_ms
 
     def index(self, instant: Instant) -> int:
         """Number of intervals from the start up to ``instant`` (may lie outside)."""
-        return (instant - self.start) // STEP_MS
+        return (instant - self.start) // self.step_ms
 
     def window(self, first: int, last: int) -> SiteSeries:
         """Elements ``first`` up to but not including ``last``, filled with NaN beyond the ends."""
@@ -95,5 +101,7 @@ class SiteSeries:
 
         power = cut(self.ac_power)
         assert power is not None
-        start = self.start + first * STEP_MS
-        return SiteSeries(start, power, cut(self.temp_air), cut(self.ghi))
+        start = self.start + first * self.step_ms
+        return SiteSeries(
+            start, power, cut(self.temp_air), cut(self.ghi), cut(self.dhi), self.step_ms
+        )

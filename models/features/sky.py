@@ -1,7 +1,9 @@
-"""The cloudless yardstick of one site over a run of 15-minute intervals.
+"""The cloudless yardstick of one site over a run of intervals.
 
 Computed once per series and used by features, baselines and forecasters alike, so that a clear-sky
-index means the same everywhere. The sun is taken at the middle of each interval.
+index means the same everywhere. The sun is taken at the middle of each interval; irradiance and
+power of intervals longer than a quarter of an hour are means over their quarters, because at dawn
+the middle of an hour says little about it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.contract.timestamps import STEP_MS, STEPS_PER_DAY, Instant
+from models.contract.timestamps import DAY_MS, HOUR_MS, STEP_MS, Instant
 
 from .clearsky import clearsky_ac_power, clearsky_poa, simplified_solis
 from .site import FloatArray, IntArray, Site
@@ -28,10 +30,10 @@ near the horizon the ratio of two small numbers says nothing."""
 DAYLIGHT_SHARE = 0.02
 """An interval is daylight when a cloudless sky would give this share of the AC capacity."""
 
-RECENT_STEPS = 4
-"""Daylight intervals whose index is carried forward: one hour."""
-LOOK_BACK_STEPS = 3 * STEPS_PER_DAY
-"""How far back those intervals may lie."""
+RECENT_MS = HOUR_MS
+"""Daylight whose index is carried forward."""
+LOOK_BACK_MS = 3 * DAY_MS
+"""How far back it may lie."""
 PRIOR_INDEX = 0.75
 """Index of a site that has never been seen in daylight."""
 
@@ -47,23 +49,32 @@ class Sky:
     """Cosine of the angle of incidence on the modules."""
     air_mass: FloatArray
     daylight: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    step_ms: int = STEP_MS
 
     @classmethod
-    def over(cls, site: Site, start: Instant, steps: int) -> Sky:
-        """The sky over ``steps`` intervals from ``start``."""
-        midpoints = start + STEP_MS // 2 + np.arange(steps, dtype=np.int64) * STEP_MS
+    def over(cls, site: Site, start: Instant, steps: int, step_ms: int = STEP_MS) -> Sky:
+        """The sky over ``steps`` intervals of ``step_ms`` from ``start``."""
+        midpoints = start + step_ms // 2 + np.arange(steps, dtype=np.int64) * step_ms
         position = solar_position(midpoints, site.latitude, site.longitude)
         seen = apparent_elevation(position.elevation, pressure=site.pressure)
-        clear = simplified_solis(seen, pressure=site.pressure, dni_extra=position.dni_extra)
-        poa = clearsky_poa(position, clear, site.tilt, site.azimuth)
-        power = clearsky_ac_power(poa, site.dc_capacity_w, site.ac_capacity_w)
+        if step_ms > STEP_MS and step_ms % STEP_MS == 0:
+            quarters = step_ms // STEP_MS
+            fine = cls.over(site, start, steps * quarters)
+            ghi, power = (
+                values.reshape(steps, quarters).mean(axis=1) for values in (fine.ghi, fine.power)
+            )
+        else:
+            clear = simplified_solis(seen, pressure=site.pressure, dni_extra=position.dni_extra)
+            poa = clearsky_poa(position, clear, site.tilt, site.azimuth)
+            ghi, power = clear.ghi, clearsky_ac_power(poa, site.dc_capacity_w, site.ac_capacity_w)
         return cls(
             position=position,
-            ghi=clear.ghi,
+            ghi=ghi,
             power=power,
             incidence=aoi_projection(position, site.tilt, site.azimuth),
             air_mass=air_mass(seen),
             daylight=power > DAYLIGHT_SHARE * site.ac_capacity_w,
+            step_ms=step_ms,
         )
 
 
@@ -78,15 +89,16 @@ def clear_sky_index(power: FloatArray, sky: Sky) -> FloatArray:
 def persisted_index(power: FloatArray, sky: Sky, issues: IntArray) -> FloatArray:
     """Clear-sky index to carry forward from each issue, shape ``(len(issues),)``.
 
-    Ratio of measured to clear-sky energy over the last ``RECENT_STEPS`` daylight intervals before
-    the issue; ``PRIOR_INDEX`` when there were none within ``LOOK_BACK_STEPS``.
+    Ratio of measured to clear-sky energy over the last ``RECENT_MS`` of daylight intervals before
+    the issue; ``PRIOR_INDEX`` when there were none within ``LOOK_BACK_MS``.
     """
+    recent, look_back = max(1, RECENT_MS // sky.step_ms), LOOK_BACK_MS // sky.step_ms
     usable = sky.daylight[: len(power)] & np.isfinite(power)
     where = np.flatnonzero(usable)
     measured = np.concatenate([[0.0], np.cumsum(power[where])])
     possible = np.concatenate([[0.0], np.cumsum(sky.power[where])])
     last = np.searchsorted(where, issues)  # usable intervals before the issue
-    first = np.maximum(last - RECENT_STEPS, np.searchsorted(where, issues - LOOK_BACK_STEPS))
+    first = np.maximum(last - recent, np.searchsorted(where, issues - look_back))
     energy, clear = measured[last] - measured[first], possible[last] - possible[first]
     known = last > first
     index = np.full(len(issues), PRIOR_INDEX)

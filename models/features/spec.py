@@ -11,10 +11,47 @@ from dataclasses import dataclass
 
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS, STEPS_PER_DAY
 
-VERSION = 1
+VERSION = 2
 """Raise when the meaning of a feature changes without its name changing."""
-HISTORY_STEPS = 8 * STEPS_PER_DAY
+HISTORY_DAYS = 8
+HISTORY_STEPS = HISTORY_DAYS * STEPS_PER_DAY
 """History that features may look at; nothing older has any influence."""
+
+PLAIN_WEATHER: tuple[str, ...] = (
+    "cloud_cover",
+    "temp_air",
+    "relative_humidity",
+    "wind_speed",
+    "pressure",
+    "precipitation",
+    "cloud_liquid_water",
+    "cloud_ice_water",
+    "longwave_down",
+)
+"""Quantities of a weather forecast that models read as they are, at the target."""
+
+WEATHER_COLUMNS: tuple[str, ...] = (
+    # at the target and around it
+    "weather_ghi_index",
+    "weather_power_index",
+    "weather_power",
+    "weather_power_index_before",
+    "weather_power_index_after",
+    "weather_power_index_3h",
+    "weather_power_index_day",
+    "weather_power_index_std_3h",
+    *(f"weather_{name}" for name in PLAIN_WEATHER),
+    "weather_cloud_cover_before",
+    "weather_cloud_cover_after",
+    "weather_cloud_cover_day",
+    # how right it was lately
+    "weather_power_index_issue",
+    "weather_error_1h",
+    "weather_error_3h",
+    "weather_ratio_24h",
+    "weather_ratio_7d",
+)
+"""What ``weather_columns`` makes of a weather forecast; all NaN without one."""
 
 FEATURES: tuple[str, ...] = (
     # the sun and the cloudless sky at the target
@@ -63,8 +100,15 @@ FEATURES: tuple[str, ...] = (
     "csi_slot_mean_7d",
     "csi_slot_min_7d",
     "csi_slot_max_7d",
+    # forecast weather, where there is any
+    *WEATHER_COLUMNS,
     # site sensors, where there are any
     "ghi_csi_last",
+    "ghi_csi_mean_1h",
+    "ghi_csi_std_1h",
+    "ghi_csi_mean_3h",
+    "diffuse_share_last",
+    "diffuse_share_mean_1h",
     "temp_air_last",
     "temp_air_mean_24h",
     # how much is known

@@ -7,19 +7,26 @@ centre's gates all forecast through here. Whether the bundle may be trusted was 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from models.bundle.manifest import MANIFEST_NAME, Manifest, ModelKind
+from models.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, ModelKind
 from models.bundle.manifest_json import decode_manifest
+from models.bundle.names import ANOMALY, RISK
 from models.contract.errors import ContractError
 from models.contract.forecast import LEVELS
-from models.contract.timestamps import HORIZON_STEPS
+from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY
 from models.features.build import FeatureArray, build_features, build_windows
+from models.features.conditions import CONDITIONS, CONDITIONS_DIGEST
+from models.features.risk_columns import RISK_COLUMNS, RISK_DIGEST
 from models.features.site import FloatArray, Site, SiteSeries
 from models.features.sky import Sky
 from models.features.spec import ANCHOR, FEATURES, HISTORY_STEPS, KNOTS, current_spec
+from models.features.weather import WeatherSeries
 from models.runtimes.base import RuntimeLoadError
 from models.runtimes.elf import current_cpu
 from models.runtimes.tflite import TfliteRuntime
@@ -32,14 +39,37 @@ NAME = "blend"
 """Model name of a forecast in which both experts may have a say."""
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What the rows of a task mean, and how many columns they have."""
+
+    digest: str
+    count: int
+
+
+OTHER_TASKS: Mapping[str, Columns] = MappingProxyType(
+    {
+        ANOMALY: Columns(CONDITIONS_DIGEST, len(CONDITIONS)),
+        RISK: Columns(RISK_DIGEST, len(RISK_COLUMNS)),
+    }
+)
+"""Tasks beside the generation whose trees this program can run."""
+
+
 class BundleForecaster:
     """A loaded bundle. Not for use by two threads at once."""
 
     def __init__(
-        self, manifest: Manifest, trees: QuantileTrees, lstm: TfliteRuntime | None
+        self,
+        manifest: Manifest,
+        trees: QuantileTrees,
+        lstm: TfliteRuntime | None,
+        others: Mapping[str, QuantileTrees] = MappingProxyType({}),
     ) -> None:
         self.manifest, self._trees, self._lstm = manifest, trees, lstm
         self._share = np.asarray(manifest.lstm_share, dtype=np.float64)
+        self.others = others
+        """Trees of the other tasks, by registry name; one that the bundle lacks is absent."""
 
     @classmethod
     def load(cls, directory: Path, cpu: str | None = None) -> BundleForecaster:
@@ -60,13 +90,17 @@ class BundleForecaster:
         cpu = cpu or current_cpu()
         trees: QuantileTrees | None = None
         lstm: TfliteRuntime | None = None
+        others: dict[str, QuantileTrees] = {}
         for name, model in manifest.models.items():
             paths = [directory / file.path for file in model.files_for(cpu)]
-            if model.quantity != QUANTITY:
+            other = OTHER_TASKS.get(name)
+            if other is None and model.quantity != QUANTITY:
                 continue  # a later agent will know what to do with it
             if not paths:
                 raise RuntimeLoadError(manifest_file, f"{name} was not built for {cpu}")
-            if model.kind is ModelKind.QUANTILE_TREES:
+            if other is not None:
+                others[name] = _other_trees(manifest_file, name, model, other, paths)
+            elif model.kind is ModelKind.QUANTILE_TREES:
                 if model.levels != LEVELS or len(paths) != len(LEVELS):
                     raise RuntimeLoadError(manifest_file, f"{name} has not the levels {LEVELS}")
                 trees = QuantileTrees.load(
@@ -76,7 +110,7 @@ class BundleForecaster:
                 lstm = TfliteRuntime(paths[0])
         if trees is None:
             raise RuntimeLoadError(manifest_file, f"holds no trees for {QUANTITY}")
-        return cls(manifest, trees, lstm)
+        return cls(manifest, trees, lstm, others)
 
     def predict_normalised(self, features: FeatureArray, window: FeatureArray) -> FloatArray:
         """Clear-sky-index quantiles, ``(levels, HORIZON_STEPS)``.
@@ -92,12 +126,26 @@ class BundleForecaster:
             lstm = knots_to_steps(knots)
         return combine(trees, lstm, self._share).T
 
-    def predict(self, site: Site, series: SiteSeries) -> FloatArray:
+    def predict(
+        self, site: Site, series: SiteSeries, weather: WeatherSeries | None = None
+    ) -> FloatArray:
         """Power quantiles [W] issued at the end of ``series``, ``(levels, HORIZON_STEPS)``."""
         recent = series.window(len(series) - HISTORY_STEPS, len(series))
-        sky = Sky.over(site, recent.start, HISTORY_STEPS + HORIZON_STEPS + 1)
-        features = build_features(site, recent, [HISTORY_STEPS], sky=sky)[0]
+        sky = Sky.over(site, recent.start, HISTORY_STEPS + HORIZON_STEPS + STEPS_PER_DAY)
+        features = build_features(site, recent, [HISTORY_STEPS], sky=sky, weather=weather)[0]
         window = build_windows(site, recent, [HISTORY_STEPS], sky)[0]
         index = self.predict_normalised(features, window)
         clear = sky.power[HISTORY_STEPS : HISTORY_STEPS + HORIZON_STEPS]
         return to_power(index.T, clear, site.ac_capacity_w)
+
+
+def _other_trees(
+    manifest_file: Path, name: str, model: ModelEntry, columns: Columns, paths: Sequence[Path]
+) -> QuantileTrees:
+    if not model.kind.is_trees:
+        raise RuntimeLoadError(manifest_file, f"{name} is no tree model but {model.kind}")
+    if model.features != columns.digest:
+        raise RuntimeLoadError(manifest_file, f"{name} reads columns this program does not make")
+    return QuantileTrees.load(
+        dict(zip(model.levels, paths, strict=True)), feature_count=columns.count
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from central.store import open_store
 from central.store.values import EntryRow, Group
-from central.training.dataset import TrainingDataError
+from central.training.errors import TrainingDataError
 from central.training.histories import read_history, training_sites
 from central.training.settings import SiteTable
 from models.contract.payload import canonical, record_to_json

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from central.training.dataset import Spans, TrainingDataError, TrainingSite
-from central.training.pipeline import _mean_score, usable_sites
-from central.training.scores import score
+from central.evaluation.scores import score
+from central.training.dataset import Spans, TrainingSite
+from central.training.errors import TrainingDataError
+from central.training.generation import _mean_score
+from central.training.pipeline import usable_sites
 from central.training.settings import TrainingSettings
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY

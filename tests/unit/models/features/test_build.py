@@ -9,11 +9,18 @@ from models.contract.timestamps import HORIZON_STEPS, STEP_MS, STEPS_PER_DAY
 from models.features.build import build_features, build_windows
 from models.features.site import Site, SiteSeries
 from models.features.sky import Sky
-from models.features.spec import FEATURES, HISTORY_STEPS, WINDOW_CHANNELS, current_spec
+from models.features.spec import (
+    FEATURES,
+    HISTORY_STEPS,
+    WEATHER_COLUMNS,
+    WINDOW_CHANNELS,
+    current_spec,
+)
 
 SITE = Site(40.53, -105.06, dc_capacity_w=6000, ac_capacity_w=5000, tilt=30, elevation=1500)
 DAYS = 30
 START = 1_699_999_200_000
+SENSORS = ("ghi_csi", "diffuse_share")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,8 @@ def test_every_feature_has_its_column_and_something_to_say(series: SiteSeries) -
         "site_dc_ac_ratio",
     }
     never = {name for name, column in finite.items() if not len(column)}
-    assert never == {"ghi_csi_last"}  # this site has no irradiance sensor
+    # This site has no irradiance sensor and no weather forecast.
+    assert never == {*WEATHER_COLUMNS, *(name for name in FEATURES if name.startswith(SENSORS))}
     assert not np.isinf(flat).any()
 
 

@@ -1,0 +1,211 @@
+"""The generation's models: trees and LSTM, weighed against each other and judged.
+
+Fit on the first span, stop early on the second, weigh the experts on the third, judge on the
+fourth; only then fit the trees again on everything (with the sizes found). What is drawn once
+serves every step. Conversion and gates are the pipeline's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models.contract.forecast import LEVELS
+from models.contract.timestamps import HORIZON_STEPS, STEP_MS
+from models.features.build import FeatureArray
+from models.features.site import FloatArray
+from models.features.spec import ANCHOR, FEATURES, KNOTS
+from models.forecasters.blend import knots_to_steps, to_power
+from models.forecasters.persistence import smart_persistence
+
+from .blend import blended, fit_shares
+from .dataset import (
+    Cases,
+    Rows,
+    TrainingSite,
+    Windows,
+    concatenate_rows,
+    draw_cases,
+    draw_rows,
+    draw_windows,
+)
+from .lstm import fit_lstm
+from .presets import Preset
+from .risk import ForecastCases
+from .scores import Score, diurnal_persistence, score_by_lead, solar_days
+from .trees import fit_boosters, predict_boosters, refit_boosters
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedGeneration:
+    """Both experts and what they were judged by."""
+
+    boosters: list[Any]
+    """Fitted on everything; one per level."""
+    lstm: Any
+    shares: list[float]
+    """Weight of the LSTM per lead bucket."""
+    scores: dict[str, Score]
+    """By leads, the mean over the sites; of the models before the last fit."""
+    rows: Rows
+    """All rows, for the parity gate."""
+    windows: FeatureArray
+    """Real windows, for the calibration of the int8 form."""
+    parity_windows: FeatureArray
+    weighed: list[ForecastCases]
+    """Forecasts on the third span."""
+    judged: list[ForecastCases]
+    """Forecasts on the test span."""
+
+
+def train_generation(
+    sites: Sequence[TrainingSite],
+    preset: Preset,
+    random: np.random.Generator,
+    progress: Progress = lambda text: None,
+    stage: Progress = lambda text: None,
+) -> TrainedGeneration:
+    """Train on sites that have enough history (``usable_sites``)."""
+    stage("draw")
+    data = _Drawn.draw(sites, preset, random)
+    stage("fit trees")
+    boosters = fit_boosters(data.train_rows, data.stop_rows, preset.trees, progress)
+    stage("fit lstm")
+    lstm = fit_lstm(data.train_windows, data.stop_windows, preset.lstm, progress)
+    stage("blend and judge")
+    shares = _fit_blend(data.blend_cases, boosters, lstm)
+    weighed = [_forecast(cases, boosters, lstm, shares) for cases in data.blend_cases]
+    judged = [_forecast(cases, boosters, lstm, shares) for cases in data.test_cases]
+    scores = _judge(judged)
+    stage("refit")
+    everything = concatenate_rows([data.train_rows, data.stop_rows, data.late_rows])
+    return TrainedGeneration(
+        boosters=refit_boosters(everything, boosters, preset.trees),
+        lstm=lstm,
+        shares=shares,
+        scores=scores,
+        rows=everything,
+        windows=data.train_windows.past,
+        parity_windows=data.stop_windows.past,
+        weighed=weighed,
+        judged=judged,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Everything drawn from the sites, by span."""
+
+    train_rows: Rows
+    stop_rows: Rows
+    late_rows: Rows
+    train_windows: Windows
+    stop_windows: Windows
+    blend_cases: list[Cases]
+    test_cases: list[Cases]
+
+    @classmethod
+    def draw(
+        cls, sites: Sequence[TrainingSite], preset: Preset, random: np.random.Generator
+    ) -> _Drawn:
+        rows, windows = preset.rows // len(sites), preset.windows // len(sites)
+        drawn: dict[str, list[Any]] = {name: [] for name in cls.__dataclass_fields__}
+        for site in sites:
+            cut = preset.spans.of(site)
+            share = preset.spans.stop / preset.spans.train
+            late = (cut["blend"][0], cut["test"][1])
+            late_share = (late[1] - late[0]) / (cut["train"][1] - cut["train"][0])
+            drawn["train_rows"].append(draw_rows(site, *cut["train"], rows, random))
+            drawn["stop_rows"].append(draw_rows(site, *cut["stop"], int(rows * share * 2), random))
+            drawn["late_rows"].append(draw_rows(site, *late, int(rows * late_share), random))
+            drawn["train_windows"].append(draw_windows(site, *cut["train"], windows, random))
+            drawn["stop_windows"].append(
+                draw_windows(site, *cut["stop"], max(200, windows // 4), random)
+            )
+            drawn["blend_cases"].append(draw_cases(site, *cut["blend"], preset.case_every))
+            drawn["test_cases"].append(draw_cases(site, *cut["test"], preset.case_every))
+        return cls(
+            concatenate_rows(drawn["train_rows"]),
+            concatenate_rows(drawn["stop_rows"]),
+            concatenate_rows(drawn["late_rows"]),
+            _concatenate_windows(drawn["train_windows"]),
+            _concatenate_windows(drawn["stop_windows"]),
+            drawn["blend_cases"],
+            drawn["test_cases"],
+        )
+
+
+def _expert_indices(cases: Cases, boosters: list[Any], lstm: Any) -> tuple[FloatArray, FloatArray]:
+    """Clear-sky indices of both experts, each (cases, HORIZON_STEPS, levels)."""
+    count = len(cases.issues)
+    flat: FeatureArray = cases.features.reshape(-1, len(FEATURES))
+    change = predict_boosters(boosters, flat).reshape(count, HORIZON_STEPS, len(LEVELS))
+    knots = np.asarray(lstm.predict(cases.windows, verbose=0))
+    return (
+        change + cases.features[:, :, ANCHOR, None],
+        knots_to_steps(knots.reshape(count, KNOTS, len(LEVELS))),
+    )
+
+
+def _fit_blend(blend_cases: list[Cases], boosters: list[Any], lstm: Any) -> list[float]:
+    trees, hourly = zip(
+        *(_expert_indices(cases, boosters, lstm) for cases in blend_cases), strict=True
+    )
+    # Shares of capacity, so that a large plant does not outvote the small ones.
+    capacity = [cases.site.site.ac_capacity_w for cases in blend_cases]
+    return fit_shares(
+        np.concatenate(trees),
+        np.concatenate(hourly),
+        np.concatenate([c.clear / w for c, w in zip(blend_cases, capacity, strict=True)]),
+        np.concatenate([c.actual / w for c, w in zip(blend_cases, capacity, strict=True)]),
+    )
+
+
+def _forecast(cases: Cases, boosters: list[Any], lstm: Any, shares: list[float]) -> ForecastCases:
+    index = blended(*_expert_indices(cases, boosters, lstm), shares)
+    return ForecastCases(cases, to_power(index, cases.clear, cases.site.site.ac_capacity_w))
+
+
+def _judge(forecasts: list[ForecastCases]) -> dict[str, Score]:
+    """Scores per lead, the mean over sites."""
+    per_site = []
+    for one in forecasts:
+        cases = one.cases
+        site, series, sky = cases.site.site, cases.site.series, cases.site.sky
+        targets = series.start + (cases.issues[:, None] + np.arange(HORIZON_STEPS)) * STEP_MS
+        per_site.append(
+            score_by_lead(
+                cases.actual,
+                one.quantiles,
+                smart_persistence(site, series, cases.issues),
+                diurnal_persistence(
+                    series.ac_power, cases.issues, HORIZON_STEPS, sky.power, site.ac_capacity_w
+                ),
+                site.ac_capacity_w,
+                solar_days(targets, site.longitude),
+            )
+        )
+    return {lead: _mean_score([one[lead] for one in per_site]) for lead in per_site[0]}
+
+
+def _mean_score(scores: list[Score]) -> Score:
+    """The mean over the sites that have each score: one without a figure silences no other."""
+    names = [name for name in Score.__dataclass_fields__ if name != "pairs"]
+    means = {}
+    for name in names:
+        known = [value for one in scores if np.isfinite(value := getattr(one, name))]
+        means[name] = float(np.mean(known)) if known else float("nan")
+    return replace(scores[0], pairs=sum(one.pairs for one in scores), **means)
+
+
+def _concatenate_windows(parts: list[Windows]) -> Windows:
+    return Windows(
+        np.concatenate([one.past for one in parts]),
+        np.concatenate([one.target for one in parts]),
+        np.concatenate([one.weight for one in parts]),
+    )

@@ -1,0 +1,12 @@
+"""Registry names of the models of a bundle: the same in MLflow, in manifests and on the box."""
+
+from __future__ import annotations
+
+GENERATION_TREES = "solar_generation_xgboost"
+GENERATION_LSTM = "solar_generation_lstm"
+DEMAND = "demand_forecast"
+ANOMALY = "anomaly_detection"
+RISK = "risk_scoring"
+
+MODELS: tuple[str, ...] = (GENERATION_LSTM, GENERATION_TREES, DEMAND, ANOMALY, RISK)
+"""All of them. A bundle holds the generation's trees at least."""
