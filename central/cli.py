@@ -260,6 +260,32 @@ def release(
     _show(_release_json(report), as_json)
 
 
+@app.command()
+def weather(
+    site: Annotated[str, typer.Argument(help="Whose box, as in [[sites]] id.")],
+    file: Annotated[Path, typer.Argument(help="timestamp, issued_at, ghi, cloud_cover, ...")],
+    source: Annotated[str, typer.Option(help="Which weather model.")] = "file",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Send a site's box the newest weather forecast of a file."""
+    from central.weather import newest_run, publish_weather
+
+    settings, _ = _settings(config)
+    run = newest_run(file, site, source)
+    publish_weather(settings, run)
+    _show(
+        {
+            "site": site,
+            "issued_at": format_iso8601(run.issued_at),
+            "start": format_iso8601(run.start),
+            "steps": len(next(iter(run.values.values()))),
+            "quantities": sorted(run.values),
+        },
+        as_json,
+    )
+
+
 @app.command("trust-root")
 def trust_root(config: Config = None) -> None:
     """Print the file that every box must be given; makes keys and repository the first time."""

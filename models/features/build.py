@@ -23,13 +23,12 @@ from .site import FloatArray, IntArray, Site, SiteSeries
 from .sky import CSI_MAX, PRIOR_INDEX, Sky, clear_sky_index, persisted_index
 from .spec import ANCHOR_DECAY_HOURS, FEATURES, HISTORY_DAYS, WINDOW_STEPS
 from .weather import SkyWeather, WeatherSeries
-from .weather_columns import weather_columns
+from .weather_columns import believed_ratio, weather_columns
 
 FeatureArray = npt.NDArray[np.float32]
+_LEAST_INDEX = 0.05
 _BRIGHT = 20.0
 """Irradiance [W/m2] above which shares of it mean something."""
-_BELIEVED_RATIO = (0.6, 1.4)
-"""How far the forecast's level is corrected by what was measured lately."""
 
 
 def build_features(
@@ -113,7 +112,7 @@ def _solar_day(sky: Sky) -> IntArray:
 
 def _issue_columns(site: Site, recent: Recent, issue: IntArray) -> dict[str, FloatArray]:
     series, sky, hour = recent.series, recent.sky, recent.hour
-    day = DAY_MS // series.step_ms
+    day, half = DAY_MS // series.step_ms, max(1, hour // 2)
     columns = {
         "issue_sin_elevation": np.sin(np.radians(sky.position.elevation[issue])),
         "issue_clearsky_power": sky.power[issue] / site.ac_capacity_w,
@@ -121,6 +120,10 @@ def _issue_columns(site: Site, recent: Recent, issue: IntArray) -> dict[str, Flo
         "power_last": look_up(series.ac_power, issue - 1) / site.ac_capacity_w,
         "csi_mean_1h": recent.index.mean(issue - hour, issue),
         "csi_std_1h": recent.index.deviation(issue - hour, issue),
+        "csi_mean_2h": recent.index.mean(issue - 2 * hour, issue),
+        "csi_std_2h": recent.index.deviation(issue - 2 * hour, issue),
+        "csi_trend_1h": recent.index.mean(issue - half, issue)
+        - recent.index.mean(issue - hour - half, issue - hour),
         "csi_mean_3h": recent.index.mean(issue - 3 * hour, issue),
         "csi_std_3h": recent.index.deviation(issue - 3 * hour, issue),
         "csi_ramp_3h": recent.ramp.mean(issue - 3 * hour, issue),
@@ -128,6 +131,10 @@ def _issue_columns(site: Site, recent: Recent, issue: IntArray) -> dict[str, Flo
         "csi_std_7d": recent.index.deviation(issue - 7 * day, issue),
         "csi_age_hours": _age(recent, issue),
         "temp_air_last": look_up(series.temp_air, issue - 1),
+        "temp_air_change_3h": look_up(series.temp_air, issue - 1)
+        - look_up(series.temp_air, issue - 1 - 3 * hour),
+        "temp_air_change_24h": look_up(series.temp_air, issue - 1)
+        - look_up(series.temp_air, issue - 1 - day),
         "temp_air_mean_24h": _window_mean(series.temp_air, issue - day, issue),
         "valid_share_24h": recent.valid_share(issue - day, issue),
         "site_latitude": np.full(len(issue), site.latitude),
@@ -135,7 +142,7 @@ def _issue_columns(site: Site, recent: Recent, issue: IntArray) -> dict[str, Flo
         "site_azimuth_from_equator": np.full(len(issue), _from_equator(site)),
         "site_dc_ac_ratio": np.full(len(issue), site.dc_capacity_w / site.ac_capacity_w),
     }
-    for lag in range(1, 5):
+    for lag in range(1, 6):
         columns[f"csi_lag_{lag}"] = look_up(recent.csi, issue - lag)
     for before in range(1, 4):
         columns[f"csi_day_{before}"] = recent.energy.over(
@@ -157,14 +164,21 @@ def _sensor_columns(recent: Recent, issue: IntArray) -> dict[str, FloatArray]:
         return np.where(usable, np.clip(above / np.where(usable, below, 1.0), 0.0, CSI_MAX), np.nan)
 
     index, diffuse = share(series.ghi, clear), share(series.dhi, series.ghi)
-    index_sums = Sums(index)
+    index_sums, diffuse_sums = Sums(index), Sums(diffuse)
+    # What the plant makes of its irradiance: dirt, snow and faults show here, clouds do not.
+    yield_ = np.where(index > _LEAST_INDEX, recent.csi / np.maximum(index, _LEAST_INDEX), np.nan)
     return {
         "ghi_csi_last": look_up(index, issue - 1),
+        "ghi_csi_lag_2": look_up(index, issue - 2),
+        "ghi_csi_lag_3": look_up(index, issue - 3),
+        "power_to_ghi_last": look_up(yield_, issue - 1),
+        "power_to_ghi_7d": Sums(yield_).mean(issue - 7 * 24 * hour, issue),
         "ghi_csi_mean_1h": index_sums.mean(issue - hour, issue),
         "ghi_csi_std_1h": index_sums.deviation(issue - hour, issue),
         "ghi_csi_mean_3h": index_sums.mean(issue - 3 * hour, issue),
         "diffuse_share_last": look_up(diffuse, issue - 1),
-        "diffuse_share_mean_1h": Sums(diffuse).mean(issue - hour, issue),
+        "diffuse_share_mean_1h": diffuse_sums.mean(issue - hour, issue),
+        "diffuse_share_mean_3h": diffuse_sums.mean(issue - 3 * hour, issue),
     }
 
 
@@ -178,8 +192,7 @@ def _anchor(columns: dict[str, FloatArray]) -> FloatArray:
     )
     week = columns["csi_mean_7d"]
     week = np.where(np.isfinite(week), week, PRIOR_INDEX)
-    right = columns["weather_ratio_7d"]
-    right = np.clip(np.where(np.isfinite(right), right, 1.0), *_BELIEVED_RATIO)
+    right = believed_ratio(columns["weather_ratio_7d"])
     weather = np.minimum(columns["weather_power_index"] * right, CSI_MAX)
     far = np.where(np.isfinite(weather), weather, week)
     fade = np.exp(-columns["lead_hours"] / ANCHOR_DECAY_HOURS)

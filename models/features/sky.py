@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.contract.timestamps import DAY_MS, HOUR_MS, STEP_MS, Instant
+from models.contract.timestamps import DAY_MS, STEP_MS, Instant
 
 from .clearsky import clearsky_ac_power, clearsky_poa, simplified_solis
 from .site import FloatArray, IntArray, Site
@@ -30,8 +30,9 @@ near the horizon the ratio of two small numbers says nothing."""
 DAYLIGHT_SHARE = 0.02
 """An interval is daylight when a cloudless sky would give this share of the AC capacity."""
 
-RECENT_MS = HOUR_MS
-"""Daylight whose index is carried forward."""
+RECENT_ENERGY = 0.2
+"""Share of one step at full capacity that a cloudless sky must have given before an index is
+carried forward: at noon the last interval says it all, at dusk several say little."""
 LOOK_BACK_MS = 3 * DAY_MS
 """How far back it may lie."""
 PRIOR_INDEX = 0.75
@@ -49,6 +50,7 @@ class Sky:
     """Cosine of the angle of incidence on the modules."""
     air_mass: FloatArray
     daylight: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    capacity_w: float
     step_ms: int = STEP_MS
 
     @classmethod
@@ -74,6 +76,7 @@ class Sky:
             incidence=aoi_projection(position, site.tilt, site.azimuth),
             air_mass=air_mass(seen),
             daylight=power > DAYLIGHT_SHARE * site.ac_capacity_w,
+            capacity_w=site.ac_capacity_w,
             step_ms=step_ms,
         )
 
@@ -89,16 +92,18 @@ def clear_sky_index(power: FloatArray, sky: Sky) -> FloatArray:
 def persisted_index(power: FloatArray, sky: Sky, issues: IntArray) -> FloatArray:
     """Clear-sky index to carry forward from each issue, shape ``(len(issues),)``.
 
-    Ratio of measured to clear-sky energy over the last ``RECENT_MS`` of daylight intervals before
-    the issue; ``PRIOR_INDEX`` when there were none within ``LOOK_BACK_MS``.
+    Ratio of measured to clear-sky energy over the last daylight intervals before the issue, as many
+    as it takes for ``RECENT_ENERGY``; ``PRIOR_INDEX`` when there were none within ``LOOK_BACK_MS``.
     """
-    recent, look_back = max(1, RECENT_MS // sky.step_ms), LOOK_BACK_MS // sky.step_ms
+    look_back = LOOK_BACK_MS // sky.step_ms
     usable = sky.daylight[: len(power)] & np.isfinite(power)
     where = np.flatnonzero(usable)
     measured = np.concatenate([[0.0], np.cumsum(power[where])])
     possible = np.concatenate([[0.0], np.cumsum(sky.power[where])])
     last = np.searchsorted(where, issues)  # usable intervals before the issue
-    first = np.maximum(last - recent, np.searchsorted(where, issues - look_back))
+    enough = RECENT_ENERGY * sky.capacity_w
+    first = np.searchsorted(possible, possible[last] - enough, side="right") - 1
+    first = np.maximum(np.maximum(first, 0), np.searchsorted(where, issues - look_back))
     energy, clear = measured[last] - measured[first], possible[last] - possible[first]
     known = last > first
     index = np.full(len(issues), PRIOR_INDEX)

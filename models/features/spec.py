@@ -30,26 +30,45 @@ PLAIN_WEATHER: tuple[str, ...] = (
 )
 """Quantities of a weather forecast that models read as they are, at the target."""
 
+WEATHER_OFFSETS: tuple[int, ...] = (-2, -1, 1, 2)
+"""Hours around the target at which the forecast is read again: it may come early or late."""
+OFFSET_WEATHER: tuple[str, ...] = (
+    "power_index",
+    "ghi_index",
+    "cloud_cover",
+    "cloud_liquid_water",
+    "cloud_ice_water",
+    "relative_humidity",
+    "precipitation",
+)
 WEATHER_COLUMNS: tuple[str, ...] = (
-    # at the target and around it
+    # at the target
     "weather_ghi_index",
+    "weather_ghi",
+    "weather_direct_share",
     "weather_power_index",
     "weather_power",
-    "weather_power_index_before",
-    "weather_power_index_after",
-    "weather_power_index_3h",
-    "weather_power_index_day",
-    "weather_power_index_std_3h",
+    "weather_power_adjusted",
     *(f"weather_{name}" for name in PLAIN_WEATHER),
-    "weather_cloud_cover_before",
-    "weather_cloud_cover_after",
+    "weather_wind_sin",
+    "weather_wind_cos",
+    # around it
+    *(f"weather_{name}_{hours:+d}h" for name in OFFSET_WEATHER for hours in WEATHER_OFFSETS),
+    "weather_power_index_3h",
+    "weather_power_index_std_3h",
+    "weather_power_index_day",
     "weather_cloud_cover_day",
+    "weather_relative_humidity_change",
     # how right it was lately
     "weather_power_index_issue",
+    "weather_error_last",
     "weather_error_1h",
     "weather_error_3h",
+    "weather_error_slot",
+    "weather_error_abs_3d",
     "weather_ratio_24h",
     "weather_ratio_7d",
+    "weather_ghi_error_1h",
 )
 """What ``weather_columns`` makes of a weather forecast; all NaN without one."""
 
@@ -76,8 +95,12 @@ FEATURES: tuple[str, ...] = (
     "csi_lag_2",
     "csi_lag_3",
     "csi_lag_4",
+    "csi_lag_5",
     "csi_mean_1h",
     "csi_std_1h",
+    "csi_mean_2h",
+    "csi_std_2h",
+    "csi_trend_1h",
     "csi_mean_3h",
     "csi_std_3h",
     "csi_ramp_3h",
@@ -104,12 +127,19 @@ FEATURES: tuple[str, ...] = (
     *WEATHER_COLUMNS,
     # site sensors, where there are any
     "ghi_csi_last",
+    "ghi_csi_lag_2",
+    "ghi_csi_lag_3",
     "ghi_csi_mean_1h",
     "ghi_csi_std_1h",
     "ghi_csi_mean_3h",
     "diffuse_share_last",
     "diffuse_share_mean_1h",
+    "diffuse_share_mean_3h",
+    "power_to_ghi_last",
+    "power_to_ghi_7d",
     "temp_air_last",
+    "temp_air_change_3h",
+    "temp_air_change_24h",
     "temp_air_mean_24h",
     # how much is known
     "valid_share_24h",
@@ -122,7 +152,7 @@ FEATURES: tuple[str, ...] = (
 
 ANCHOR = FEATURES.index("csi_anchor")
 """Trees predict the difference from this column, so that a few of them suffice near and far."""
-ANCHOR_DECAY_HOURS = 3.0
+ANCHOR_DECAY_HOURS = 12.0
 
 WINDOW_STEPS = STEPS_PER_DAY
 """Length of the LSTM's window: the last day."""

@@ -60,11 +60,16 @@ class SkyWeather:
     Everything is NaN where the forecast does not reach; the indices also at night.
     """
 
+    ghi: FloatArray
+    """Forecast global horizontal irradiance [W/m2]."""
     ghi_index: FloatArray
-    """Forecast over clear-sky global irradiance, 0..CSI_MAX."""
+    """The same over the cloudless, 0..CSI_MAX."""
+    direct_share: FloatArray
+    """Share of the global irradiance that comes from the sun itself, where the forecast says so."""
     power_index: FloatArray
     """Power that the chain gives over clear-sky power, 0..CSI_MAX."""
     plain: Mapping[str, FloatArray]
+    """As forecast, and the sine and cosine of the wind's direction."""
 
     @classmethod
     def over(cls, site: Site, start: Instant, sky: Sky, weather: WeatherSeries) -> SkyWeather:
@@ -72,15 +77,25 @@ class SkyWeather:
         steps = len(sky.ghi)
         weather = refined(site, weather, sky.step_ms)
         index = _index(laid(weather, "ghi", start, steps, sky.step_ms), sky.ghi)
-        diffuse = laid(weather, "dhi", start, steps, sky.step_ms)
+        diffuse = _diffuse(
+            sky,
+            laid(weather, "dhi", start, steps, sky.step_ms),
+            laid(weather, "dni", start, steps, sky.step_ms),
+            index,
+        )
         ghi = index * sky.ghi
         power = chain_power(site, sky, ghi, diffuse)
         bright = sky.daylight & np.isfinite(power)
         ratio = np.where(bright, power / np.where(sky.daylight, sky.power, 1.0), np.nan)
+        lit = np.where(ghi > _LEAST_CLEAR, ghi, np.nan)
+        direction = np.radians(laid(weather, "wind_direction", start, steps, sky.step_ms))
+        plain = {name: laid(weather, name, start, steps, sky.step_ms) for name in PLAIN_WEATHER}
         return cls(
+            ghi=ghi,
             ghi_index=index,
+            direct_share=np.clip(1.0 - diffuse / lit, 0.0, 1.0),
             power_index=np.clip(ratio, 0.0, CSI_MAX),
-            plain={name: laid(weather, name, start, steps, sky.step_ms) for name in PLAIN_WEATHER},
+            plain=plain | {"wind_sin": np.sin(direction), "wind_cos": np.cos(direction)},
         )
 
 
@@ -101,6 +116,13 @@ def chain_power(site: Site, sky: Sky, ghi: FloatArray, dhi: FloatArray | None = 
     poa = clearsky_poa(sky.position, ClearSky(known, beam, diffuse), site.tilt, site.azimuth)
     power = clearsky_ac_power(np.maximum(poa, 0.0), site.dc_capacity_w, site.ac_capacity_w)
     return np.where(np.isfinite(ghi), power, np.nan)
+
+
+def _diffuse(sky: Sky, dhi: FloatArray, dni: FloatArray, index: FloatArray) -> FloatArray:
+    """Diffuse irradiance as forecast, or what is left beside the forecast beam; else NaN."""
+    sine = np.maximum(np.sin(np.radians(sky.position.elevation)), 0.0)
+    rest = np.maximum(index * sky.ghi - dni * sine, 0.0)
+    return np.where(np.isfinite(dhi), dhi, rest)
 
 
 def erbs_diffuse_share(clearness: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from models.features.spec import (
 SITE = Site(40.53, -105.06, dc_capacity_w=6000, ac_capacity_w=5000, tilt=30, elevation=1500)
 DAYS = 30
 START = 1_699_999_200_000
-SENSORS = ("ghi_csi", "diffuse_share")
+SENSORS = ("ghi_csi", "diffuse_share", "power_to_ghi")
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,24 @@ def test_a_steady_sky_is_persisted_exactly() -> None:
     np.testing.assert_allclose(forecast, 0.4 * clear, atol=1e-6)
 
 
-def test_the_last_hour_of_daylight_counts_and_the_night_does_not() -> None:
+def test_at_noon_the_last_interval_says_it_all() -> None:
     sky = Sky.over(SITE, START, STEPS)
     power = sky.power * 0.9
-    daylight = np.flatnonzero(sky.daylight[: 2 * STEPS_PER_DAY])
-    power[daylight[-4:]] *= 0.5
-    midnight = np.array([2 * STEPS_PER_DAY])
-    assert persisted_index(power, sky, midnight)[0] == pytest.approx(0.45)
+    noon = int(np.argmax(sky.power[:STEPS_PER_DAY]))
+    power[noon] *= 0.5
+    assert persisted_index(power, sky, np.array([noon + 1]))[0] == pytest.approx(0.45)
+    assert persisted_index(power, sky, np.array([noon]))[0] == pytest.approx(0.9)
+
+
+def test_over_the_night_dusk_counts_by_its_energy() -> None:
+    sky = Sky.over(SITE, START, STEPS)
+    power = sky.power * 0.9
+    daylight = np.flatnonzero(sky.daylight[:STEPS_PER_DAY])
+    power[daylight[-2:]] *= 0.1  # a tree before the setting sun
+    midnight = np.array([STEPS_PER_DAY])
+    assert 0.5 < persisted_index(power, sky, midnight)[0] < 0.9
+    power[daylight[-16:]] = sky.power[daylight[-16:]] * 0.3
+    assert persisted_index(power, sky, midnight)[0] == pytest.approx(0.3)
 
 
 def test_without_any_daylight_behind_it_the_prior_speaks() -> None:
