@@ -56,7 +56,8 @@ class TrainedGeneration:
     """All rows, for the parity gate."""
     windows: FeatureArray
     """Real windows, for the calibration of the int8 form."""
-    parity_windows: FeatureArray
+    parity_windows: Windows
+    """Windows of the second span, for the gate of the int8 form."""
     weighed: list[ForecastCases]
     """Forecasts on the third span."""
     judged: list[ForecastCases]
@@ -91,7 +92,7 @@ def train_generation(
         scores=scores,
         rows=everything,
         windows=data.train_windows.past,
-        parity_windows=data.stop_windows.past,
+        parity_windows=data.stop_windows,
         weighed=weighed,
         judged=judged,
     )

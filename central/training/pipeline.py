@@ -112,7 +112,10 @@ def train(
         )
         shipped.append(ShippedTrees(other, built))
     model = convert_lstm(generation.lstm, generation.windows)
-    lstm_parity = assert_lstm_parity(generation.lstm, model, generation.parity_windows)
+    held_out = generation.parity_windows
+    lstm_parity = assert_lstm_parity(
+        generation.lstm, model, held_out.past, judged=(held_out.target, held_out.weight)
+    )
 
     stage("bundle")
     start, end = training_span(sites)
@@ -122,7 +125,7 @@ def train(
         "lstm_shares": generation.shares,
         "trees": [booster.num_boosted_rounds() for booster in generation.boosters],
         "tree_parity": _parity_json(tree_parity),
-        "lstm_parity": vars(lstm_parity),
+        "lstm_parity": lstm_parity.to_json(),
         "scores": {lead: one.to_json() for lead, one in generation.scores.items()},
         "other_models": {
             one.name: {
