@@ -70,6 +70,8 @@ class Witnesses:
         self.entries: dict[int, Content] = {}
         self.waiting: dict[tuple[str, int], Appended] = {}
         self.perhaps_acknowledged, self.surely_acknowledged = SeqRanges(), SeqRanges()
+        self._sure_before: SeqRanges | None = None
+        """Within a rewind: what was acknowledged for sure when it began, or when it was flushed."""
         self._voids_begun, self.surely_void = SeqRanges(), SeqRanges()
         self.put_begun: dict[str, int] = {}
         self.put: dict[str, int] = {}
@@ -179,16 +181,21 @@ class Witnesses:
         self._voids_begun.add(first, last)
 
     def _on_flushed(self) -> None:
-        self.surely_acknowledged = self.perhaps_acknowledged.copy()
+        if self._sure_before is None:
+            self.surely_acknowledged = self.perhaps_acknowledged.copy()
+        else:  # in the middle of a rewind; what it took back is told next
+            self._sure_before = self.perhaps_acknowledged.copy()
         self.surely_void = self._voids_begun.copy()
 
     def _on_rewinding(self) -> None:
-        self.surely_acknowledged = SeqRanges()
+        self._sure_before, self.surely_acknowledged = self.surely_acknowledged, SeqRanges()
 
     def _on_rewound(self, held: list[list[int]]) -> None:
+        self.surely_acknowledged = self._sure_before or SeqRanges()
+        self._sure_before = None
         for first, last in held:
             self.perhaps_acknowledged.remove(first, last)
-        self.surely_acknowledged = self.perhaps_acknowledged.copy()
+            self.surely_acknowledged.remove(first, last)
 
     def _on_putting(self, key: str, number: int) -> None:
         self.put_begun[key] = number
@@ -215,6 +222,7 @@ class Witnesses:
         acknowledged = found.acknowledged_since or found.acknowledged
         self.perhaps_acknowledged = acknowledged.copy()
         self.surely_acknowledged = acknowledged.copy()
+        self._sure_before = None
         self._voids_begun, self.surely_void = found.void.copy(), found.void.copy()
         self.put, self.put_begun = dict(found.state), dict(found.state)
         self.upserted, self.upsert_begun = dict(found.upserts), dict(found.upserts)
