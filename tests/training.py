@@ -35,6 +35,7 @@ def _train(directory: Path, least_lstm_share: float) -> None:
     from central.intake.tmy3 import bundled_weather_file
     from central.site_series import run_site_series
     from central.training.dataset import TrainingSite
+    from central.training.feature_net import NetSettings
     from central.training.histories import read_history
     from central.training.lstm import LstmSettings
     from central.training.pipeline import train
@@ -45,6 +46,7 @@ def _train(directory: Path, least_lstm_share: float) -> None:
     tiny = Preset(
         TreeSettings(trees=10, fewest=8, depth=3, learning_rate=0.3, threads=1),
         LstmSettings(units=16, epochs=1),
+        NetSettings(hidden=(8,), members=1, epochs=1),
         rows=6_000,
         windows=400,
         case_every=101,
@@ -76,11 +78,15 @@ def _raise_lstm_share(directory: Path, least: float) -> None:
 
     from central.training.candidate import GOLDEN_FILE
     from models.bundle.archive import describe_file, read_manifest, write_manifest
+    from models.bundle.names import GENERATION_LSTM, GENERATION_NET
     from models.forecasters.bundle import BundleForecaster
 
     manifest = read_manifest(directory)
-    shares = tuple(max(share, least) for share in manifest.lstm_share)
-    manifest = replace(manifest, lstm_share=shares)
+    shares = dict(manifest.shares)
+    lstm = shares[GENERATION_LSTM] = tuple(max(one, least) for one in shares[GENERATION_LSTM])
+    net = shares[GENERATION_NET]
+    shares[GENERATION_NET] = tuple(min(b, 1.0 - a) for a, b in zip(lstm, net, strict=True))
+    manifest = replace(manifest, shares=shares)
     write_manifest(directory, manifest)
     forecaster = BundleForecaster.load(directory)
     with np.load(directory / GOLDEN_FILE) as golden:

@@ -1,11 +1,15 @@
-"""How much of the LSTM to believe at each lead: convex weights fitted on their own span.
+"""How much to believe each expert at each lead: convex weights fitted on their own span.
 
-Equal weights can be worse than trees alone, so each lead bucket searches its own share of the LSTM,
-none being among the choices. Trees are the champion: the LSTM gets the smallest share that is as
-good as the best one within ``WORTHWHILE``, because a share that hardly helps is noise elsewhere.
+Equal weights can be worse than trees alone, so each lead bucket searches its own shares of the
+other experts, none being among the choices. Trees are the champion: of the choices whose loss is
+within ``WORTHWHILE`` of the best, the one that leaves the trees most is taken, because a share that
+hardly helps is noise elsewhere.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
@@ -13,33 +17,50 @@ from models.contract.forecast import LEVELS
 from models.features.site import FloatArray
 from models.forecasters.blend import LEAD_BUCKETS, combine, share_per_step
 
-SHARES = np.linspace(0.0, 1.0, 11)
-WORTHWHILE = 0.02
-"""Relative difference in loss that is not worth believing more in the LSTM for."""
+STEP = 0.1
+"""Distance of the choices."""
+WORTHWHILE = 0.005
+"""Relative difference in loss that is not worth believing less in the trees for."""
+
+
+def choices(experts: int) -> FloatArray:
+    """Every mixture of ``experts`` beside the trees in steps of ``STEP``, the smallest sums first.
+
+    Shape ``(choices, experts)``; the first row is all zeros: trees alone.
+    """
+    ticks = round(1.0 / STEP)
+    mixtures = [
+        mixture for mixture in product(range(ticks + 1), repeat=experts) if sum(mixture) <= ticks
+    ]
+    return np.array(sorted(mixtures, key=lambda mixture: (sum(mixture), mixture))) * STEP
 
 
 def fit_shares(
-    trees: FloatArray, lstm: FloatArray, clear: FloatArray, actual: FloatArray
-) -> list[float]:
-    """The LSTM's share per lead bucket that gives about the least pinball loss in watts.
+    trees: FloatArray, others: Sequence[FloatArray], clear: FloatArray, actual: FloatArray
+) -> list[list[float]]:
+    """Share of each of ``others`` per lead bucket that gives about the least pinball loss in watts.
 
-    ``trees``/``lstm``: index (cases, steps, levels); ``clear``/``actual``: W (cases, steps).
+    ``trees`` and ``others``: index (cases, steps, levels); ``clear``/``actual``: W (cases, steps).
+    Returns one list over the buckets for each of ``others``.
     """
     level = np.asarray(LEVELS)
-    losses = np.empty((len(SHARES), actual.shape[1]))
-    for row, share in enumerate(SHARES):
-        flat = np.full(actual.shape[1], share)
-        power = combine(trees, lstm, flat) * clear[..., None]
+    mixtures = choices(len(others))
+    losses = np.empty((len(mixtures), actual.shape[1]))
+    for row, mixture in enumerate(mixtures):
+        flat = [np.full(actual.shape[1], share) for share in mixture]
+        power = combine(trees, others, flat) * clear[..., None]
         over = actual[..., None] - power
         loss = np.maximum(level * over, (level - 1.0) * over).sum(axis=-1)
         losses[row] = np.nansum(loss, axis=0)
-    shares = []
+    chosen = []
     for first, last in LEAD_BUCKETS:
         loss = losses[:, first:last].sum(axis=1)
-        shares.append(float(SHARES[int(np.argmax(loss <= loss.min() * (1.0 + WORTHWHILE)))]))
-    return shares
+        chosen.append(mixtures[int(np.argmax(loss <= loss.min() * (1.0 + WORTHWHILE)))])
+    return [[float(row[expert]) for row in chosen] for expert in range(len(others))]
 
 
-def blended(trees: FloatArray, lstm: FloatArray, shares: list[float]) -> FloatArray:
-    """Blend with one share per lead bucket."""
-    return combine(trees, lstm, share_per_step(shares))
+def blended(
+    trees: FloatArray, others: Sequence[FloatArray], shares: Sequence[Sequence[float]]
+) -> FloatArray:
+    """Blend with one share per expert and lead bucket."""
+    return combine(trees, others, [share_per_step(one) for one in shares])

@@ -30,7 +30,7 @@ from models.bundle.manifest import (
     bundle_id,
 )
 from models.bundle.manifest_json import encode_manifest
-from models.bundle.names import GENERATION_LSTM, GENERATION_TREES
+from models.bundle.names import GENERATION_LSTM, GENERATION_NET, GENERATION_TREES
 from models.contract.forecast import LEVELS, WeatherMode
 from models.contract.timestamps import Instant
 from models.features.build import FeatureArray
@@ -56,7 +56,9 @@ class Shipped:
     trees: Mapping[str, list[Path]]
     """CPU -> one library per level, in the order of ``LEVELS``."""
     lstm: bytes
-    bucket_shares: list[float]
+    net: bytes
+    shares: Mapping[str, Sequence[float]]
+    """Weight per lead bucket of each expert beside the trees, by registry name."""
     others: Sequence[ShippedTrees] = ()
     """Trees of the other tasks."""
 
@@ -92,8 +94,13 @@ def write_candidate(
         )
         for one in shipped.others
     }
-    lstm_path = f"lstm-{hashlib.sha256(shipped.lstm).hexdigest()[:16]}.tflite"
-    (directory / lstm_path).write_bytes(shipped.lstm)
+    single = {
+        name: _written(directory, kind, content)
+        for name, kind, content in (
+            (GENERATION_LSTM, ModelKind.TFLITE_LSTM, shipped.lstm),
+            (GENERATION_NET, ModelKind.FEATURE_NET, shipped.net),
+        )
+    }
     rows = {one.trained.name: one.trained.golden for one in shipped.others}
     write_golden(directory / GOLDEN_FILE, golden_features, golden_windows, None)
     manifest = Manifest(
@@ -107,13 +114,14 @@ def write_candidate(
         training=training,
         models={
             GENERATION_TREES: ModelEntry(QUANTITY, ModelKind.QUANTILE_TREES, LEVELS, files),
-            GENERATION_LSTM: ModelEntry(
-                QUANTITY, ModelKind.TFLITE_LSTM, LEVELS, {ANY: (_listed(directory, lstm_path),)}
-            ),
+            **single,
             **others,
         },
         golden=Golden(_listed(directory, GOLDEN_FILE), GOLDEN_TOLERANCE),
-        lstm_share=tuple(float(share) for share in share_per_step(shipped.bucket_shares)),
+        shares={
+            name: tuple(float(share) for share in share_per_step(buckets))
+            for name, buckets in shipped.shares.items()
+        },
         metrics=dict(metrics),
         runtime_versions=_versions(),
     )
@@ -154,6 +162,17 @@ def write_golden(
 def write_report_json(file: Path, report: Mapping[str, Any]) -> None:
     """Scores and gates of a candidate, machine-readable."""
     file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+_SUFFIXES = {ModelKind.TFLITE_LSTM: ("lstm", "tflite"), ModelKind.FEATURE_NET: ("net", "npz")}
+
+
+def _written(directory: Path, kind: ModelKind, content: bytes) -> ModelEntry:
+    """One file of the generation for every CPU, under a name that tells its content."""
+    stem, suffix = _SUFFIXES[kind]
+    path = f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{suffix}"
+    (directory / path).write_bytes(content)
+    return ModelEntry(QUANTITY, kind, LEVELS, {ANY: (_listed(directory, path),)})
 
 
 def _copied(

@@ -1,4 +1,4 @@
-"""The generation's models: trees and LSTM, weighed against each other and judged.
+"""The generation's models: trees, LSTM and network, weighed against each other and judged.
 
 Fit on the first span, stop early on the second, weigh the experts on the third, judge on the
 fourth; only then fit the trees again on everything (with the sizes found). What is drawn once
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from models.bundle.names import GENERATION_LSTM, GENERATION_NET
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS
 from models.features.build import FeatureArray
@@ -32,6 +33,7 @@ from .dataset import (
     draw_rows,
     draw_windows,
 )
+from .feature_net import TrainedNet, fit_feature_net
 from .lstm import fit_lstm
 from .presets import Preset
 from .risk import ForecastCases
@@ -48,8 +50,9 @@ class TrainedGeneration:
     boosters: list[Any]
     """Fitted on everything; one per level."""
     lstm: Any
-    shares: list[float]
-    """Weight of the LSTM per lead bucket."""
+    net: TrainedNet
+    shares: dict[str, list[float]]
+    """Weight per lead bucket of each expert beside the trees, by registry name."""
     scores: dict[str, Score]
     """By leads, the mean over the sites; of the models before the last fit."""
     rows: Rows
@@ -76,18 +79,21 @@ def train_generation(
     data = _Drawn.draw(sites, preset, random)
     stage("fit trees")
     boosters = fit_boosters(data.train_rows, data.stop_rows, preset.trees, progress)
-    stage("fit lstm")
+    stage("fit networks")
     lstm = fit_lstm(data.train_windows, data.stop_windows, preset.lstm, progress)
+    net = fit_feature_net(data.train_rows, data.stop_rows, preset.net, progress, levels=LEVELS)
     stage("blend and judge")
-    shares = _fit_blend(data.blend_cases, boosters, lstm)
-    weighed = [_forecast(cases, boosters, lstm, shares) for cases in data.blend_cases]
-    judged = [_forecast(cases, boosters, lstm, shares) for cases in data.test_cases]
+    experts = Experts(boosters, lstm, net)
+    shares = experts.weigh(data.blend_cases)
+    weighed = [experts.forecast(cases, shares) for cases in data.blend_cases]
+    judged = [experts.forecast(cases, shares) for cases in data.test_cases]
     scores = _judge(judged)
     stage("refit")
     everything = concatenate_rows([data.train_rows, data.stop_rows, data.late_rows])
     return TrainedGeneration(
         boosters=refit_boosters(everything, boosters, preset.trees),
         lstm=lstm,
+        net=net,
         shares=shares,
         scores=scores,
         rows=everything,
@@ -141,35 +147,46 @@ class _Drawn:
         )
 
 
-def _expert_indices(cases: Cases, boosters: list[Any], lstm: Any) -> tuple[FloatArray, FloatArray]:
-    """Clear-sky indices of both experts, each (cases, HORIZON_STEPS, levels)."""
-    count = len(cases.issues)
-    flat: FeatureArray = cases.features.reshape(-1, len(FEATURES))
-    change = predict_boosters(boosters, flat).reshape(count, HORIZON_STEPS, len(LEVELS))
-    knots = np.asarray(lstm.predict(cases.windows, verbose=0))
-    return (
-        change + cases.features[:, :, ANCHOR, None],
-        knots_to_steps(knots.reshape(count, KNOTS, len(LEVELS))),
-    )
+@dataclass(frozen=True, eq=False)
+class Experts:
+    """The trained models of the generation, each of which gives clear-sky indices."""
 
+    boosters: list[Any]
+    lstm: Any
+    net: TrainedNet
 
-def _fit_blend(blend_cases: list[Cases], boosters: list[Any], lstm: Any) -> list[float]:
-    trees, hourly = zip(
-        *(_expert_indices(cases, boosters, lstm) for cases in blend_cases), strict=True
-    )
-    # Shares of capacity, so that a large plant does not outvote the small ones.
-    capacity = [cases.site.site.ac_capacity_w for cases in blend_cases]
-    return fit_shares(
-        np.concatenate(trees),
-        np.concatenate(hourly),
-        np.concatenate([c.clear / w for c, w in zip(blend_cases, capacity, strict=True)]),
-        np.concatenate([c.actual / w for c, w in zip(blend_cases, capacity, strict=True)]),
-    )
+    def indices(self, cases: Cases) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Of the trees, and of the others by registry name; (cases, HORIZON_STEPS, levels)."""
+        count = len(cases.issues)
+        shape = (count, HORIZON_STEPS, len(LEVELS))
+        flat: FeatureArray = cases.features.reshape(-1, len(FEATURES))
+        anchor = cases.features[:, :, ANCHOR, None]
+        knots = np.asarray(self.lstm.predict(cases.windows, verbose=0))
+        others = {
+            GENERATION_LSTM: knots_to_steps(knots.reshape(count, KNOTS, len(LEVELS))),
+            GENERATION_NET: self.net.predict(flat).reshape(shape) + anchor,
+        }
+        return predict_boosters(self.boosters, flat).reshape(shape) + anchor, others
 
+    def weigh(self, blend_cases: list[Cases]) -> dict[str, list[float]]:
+        """Shares per lead bucket, by registry name."""
+        found = [self.indices(cases) for cases in blend_cases]
+        names = list(found[0][1])
+        # Shares of capacity, so that a large plant does not outvote the small ones.
+        capacity = [cases.site.site.ac_capacity_w for cases in blend_cases]
+        shares = fit_shares(
+            np.concatenate([trees for trees, _ in found]),
+            [np.concatenate([others[name] for _, others in found]) for name in names],
+            np.concatenate([c.clear / w for c, w in zip(blend_cases, capacity, strict=True)]),
+            np.concatenate([c.actual / w for c, w in zip(blend_cases, capacity, strict=True)]),
+        )
+        return dict(zip(names, shares, strict=True))
 
-def _forecast(cases: Cases, boosters: list[Any], lstm: Any, shares: list[float]) -> ForecastCases:
-    index = blended(*_expert_indices(cases, boosters, lstm), shares)
-    return ForecastCases(cases, to_power(index, cases.clear, cases.site.site.ac_capacity_w))
+    def forecast(self, cases: Cases, shares: dict[str, list[float]]) -> ForecastCases:
+        """What the blend says of ``cases``."""
+        trees, others = self.indices(cases)
+        index = blended(trees, [others[name] for name in shares], list(shares.values()))
+        return ForecastCases(cases, to_power(index, cases.clear, cases.site.site.ac_capacity_w))
 
 
 def _judge(forecasts: list[ForecastCases]) -> dict[str, Score]:

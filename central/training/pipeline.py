@@ -40,7 +40,7 @@ GOLDEN_CASES = 4
 STEPS = (
     "draw",
     "fit trees",
-    "fit lstm",
+    "fit networks",
     "blend and judge",
     "refit",
     "anomaly and risk",
@@ -122,7 +122,7 @@ def train(
     report = {
         "sites": describe(sites),
         "weather_mode": weather_mode.value,
-        "lstm_shares": generation.shares,
+        "shares": generation.shares,
         "trees": [booster.num_boosted_rounds() for booster in generation.boosters],
         "tree_parity": _parity_json(tree_parity),
         "lstm_parity": lstm_parity.to_json(),
@@ -141,7 +141,7 @@ def train(
     directory = work / "candidate"
     manifest = write_candidate(
         directory,
-        Shipped(libraries, model, generation.shares, shipped),
+        Shipped(libraries, model, generation.net.to_bytes(), generation.shares, shipped),
         created_at=created_at,
         training=TrainingSpan(start, end, fingerprint(sites)),
         source_resolution_minutes=max(one.resolution_minutes for one in sites),

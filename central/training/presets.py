@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .dataset import Spans
+from .feature_net import NetSettings
 from .lstm import LstmSettings
 from .trees import TreeSettings
 
@@ -23,6 +24,7 @@ class Preset:
 
     trees: TreeSettings
     lstm: LstmSettings
+    net: NetSettings
     rows: int
     """Tree rows over all sites."""
     windows: int
@@ -40,6 +42,7 @@ PRESETS = {
             trees=100, fewest=80, depth=4, learning_rate=0.1, min_child_weight=50.0, threads=1
         ),
         LstmSettings(units=32, epochs=6),
+        NetSettings(members=1, epochs=8),
         rows=60_000,
         windows=2_500,
         case_every=11,
@@ -47,6 +50,7 @@ PRESETS = {
     PresetName.FULL: Preset(
         TreeSettings(),
         LstmSettings(),
+        NetSettings(),
         rows=600_000,
         windows=20_000,
         case_every=7,

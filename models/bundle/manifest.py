@@ -43,11 +43,13 @@ class ModelKind(StrEnum):
     """The same, but one per tolerance: how likely an error above that share of the capacity is."""
     TFLITE_LSTM = "tflite_lstm"
     """One int8 TFLite file."""
+    FEATURE_NET = "feature_net"
+    """One file of weights: a network over the same rows as the trees, run in NumPy."""
 
     @property
     def is_trees(self) -> bool:
         """Whether its files are compiled trees, one per level."""
-        return self is not ModelKind.TFLITE_LSTM
+        return self in (ModelKind.QUANTILE_TREES, ModelKind.PROBABILITY_TREES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ class ModelEntry:
         for cpu, files in self.files.items():
             if not files:
                 raise ContractError(f"files.{cpu}: is empty; leave the CPU out instead")
-            if self.kind is ModelKind.TFLITE_LSTM and len(files) != 1:
-                raise ContractError(f"files.{cpu}: a TFLite model is one file")
+            if not self.kind.is_trees and len(files) != 1:
+                raise ContractError(f"files.{cpu}: a {self.kind} is one file")
             if self.kind.is_trees and len(files) != len(self.levels):
                 raise ContractError(f"files.{cpu}: {len(self.levels)} libraries, one per level")
 
@@ -158,8 +160,9 @@ class Manifest:
     models: Mapping[str, ModelEntry]
     """By registry name."""
     golden: Golden
-    lstm_share: tuple[float, ...] = ()
-    """Weight of the LSTM beside the trees at each step of the horizon; empty: trees alone."""
+    shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Weight of each further expert of the generation at each step of the horizon, by its name in
+    ``models``; what is left is the trees'."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     runtime_versions: Mapping[str, str] = field(default_factory=dict)
     """What built the files (xgboost, treelite, tensorflow, the compiler)."""
@@ -182,13 +185,7 @@ class Manifest:
             raise ContractError("models: is empty")
         for name in self.models:
             _check_name(name, "models")
-        if self.lstm_share and len(self.lstm_share) != HORIZON_STEPS:
-            raise ContractError(f"lstm_share: {HORIZON_STEPS} weights wanted, or none")
-        if not all(0 <= share <= 1 for share in self.lstm_share):
-            raise ContractError("lstm_share: a weight lies outside 0 to 1")
-        # One number, one text: NumPy's scalars and negative zeros become plain floats.
-        shares = tuple(finite_number(share) for share in self.lstm_share)
-        object.__setattr__(self, "lstm_share", shares)
+        self._check_shares()
         metrics = {name: finite_number(value) for name, value in self.metrics.items()}
         object.__setattr__(self, "metrics", metrics)
         paths = [file.path for file in self.files()]
@@ -206,6 +203,24 @@ class Manifest:
                 raise ContractError(
                     f"models: {size} bytes for {cpu}; the budget is {MAX_BYTES_PER_CPU}"
                 )
+
+    def _check_shares(self) -> None:
+        for name, shares in self.shares.items():
+            if name not in self.models:
+                raise ContractError(f"shares: {name} is not among the models")
+            if len(shares) != HORIZON_STEPS:
+                raise ContractError(f"shares.{name}: {HORIZON_STEPS} weights wanted")
+        # One number, one text: NumPy's scalars and negative zeros become plain floats.
+        plain = {
+            name: tuple(finite_number(share) for share in shares)
+            for name, shares in self.shares.items()
+        }
+        for name, shares in plain.items():
+            if not all(0 <= share <= 1 for share in shares):
+                raise ContractError(f"shares.{name}: a weight lies outside 0 to 1")
+        if any(sum(step) > 1 + 1e-9 for step in zip(*plain.values(), strict=True)):
+            raise ContractError("shares: the weights of a step are more than 1 together")
+        object.__setattr__(self, "shares", plain)
 
     @property
     def cpus(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         },
         "models": {name: _model_body(model) for name, model in manifest.models.items()},
         "golden": {**_file_body(manifest.golden.file), "tolerance": manifest.golden.tolerance},
-        "lstm_share": list(manifest.lstm_share),
+        "shares": {name: list(shares) for name, shares in manifest.shares.items()},
         "metrics": dict(manifest.metrics),
         "runtime_versions": dict(manifest.runtime_versions),
     }
@@ -89,7 +89,7 @@ def decode_manifest(data: bytes) -> Manifest:
             for name, entry in fields.objects("models").items()
         },
         "golden": checked(lambda: Golden(_file(golden), golden.number("tolerance")), "golden"),
-        "lstm_share": fields.numbers("lstm_share"),
+        "shares": _shares(fields.object("shares")),
         "metrics": _numbers(fields.object("metrics")),
         "runtime_versions": _versions(fields.object("runtime_versions")),
     }
@@ -150,6 +150,10 @@ def _texts(items: Any, where: str) -> tuple[str, ...]:
 
 def _numbers(fields: Fields) -> dict[str, float]:
     return {name: fields.number(name) for name in fields.rest()}
+
+
+def _shares(fields: Fields) -> dict[str, tuple[float, ...]]:
+    return {name: fields.numbers(name) for name in fields.rest()}
 
 
 def _versions(fields: Fields) -> dict[str, str]:

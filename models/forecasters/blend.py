@@ -6,6 +6,7 @@ order of the contract.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -41,12 +42,19 @@ def share_per_step(bucket_shares: npt.ArrayLike) -> FloatArray:
     return np.repeat(shares, [last - first for first, last in LEAD_BUCKETS])
 
 
-def combine(trees: npt.ArrayLike, lstm: npt.ArrayLike | None, share: FloatArray) -> FloatArray:
-    """Convex blend with ``share[step]`` of the LSTM, then sorted and cut to ``[0, CSI_MAX]``."""
+def combine(
+    trees: npt.ArrayLike, others: Sequence[npt.ArrayLike] = (), shares: Sequence[FloatArray] = ()
+) -> FloatArray:
+    """Convex blend, sorted and cut to ``[0, CSI_MAX]``.
+
+    ``shares[k][step]`` is the weight of ``others[k]``; what is left is the trees'.
+    """
     index = np.asarray(trees, dtype=np.float64)
-    if lstm is not None:
-        weight = share[:, None]
-        index = (1.0 - weight) * index + weight * np.asarray(lstm, dtype=np.float64)
+    if others:
+        rest = 1.0 - np.sum(shares, axis=0)
+        index = rest[:, None] * index
+        for other, share in zip(others, shares, strict=True):
+            index = index + share[:, None] * np.asarray(other, dtype=np.float64)
     return np.asarray(np.clip(np.sort(index, axis=-1), 0.0, CSI_MAX))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from models.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, ModelKind
 from models.bundle.manifest_json import decode_manifest
-from models.bundle.names import ANOMALY, RISK
+from models.bundle.names import ANOMALY, GENERATION_LSTM, GENERATION_NET, RISK
 from models.contract.errors import ContractError
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY
@@ -29,6 +29,7 @@ from models.features.spec import ANCHOR, FEATURES, HISTORY_STEPS, KNOTS, current
 from models.features.weather import WeatherSeries
 from models.runtimes.base import RuntimeLoadError
 from models.runtimes.elf import current_cpu
+from models.runtimes.feature_net import FeatureNet
 from models.runtimes.tflite import TfliteRuntime
 from models.runtimes.trees import QuantileTrees
 
@@ -36,7 +37,7 @@ from .blend import combine, knots_to_steps, to_power
 
 QUANTITY = "ac_power"
 NAME = "blend"
-"""Model name of a forecast in which both experts may have a say."""
+"""Model name of a forecast in which all experts may have a say."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ class BundleForecaster:
         self,
         manifest: Manifest,
         trees: QuantileTrees,
-        lstm: TfliteRuntime | None,
+        lstm: TfliteRuntime | None = None,
+        net: FeatureNet | None = None,
         others: Mapping[str, QuantileTrees] = MappingProxyType({}),
     ) -> None:
-        self.manifest, self._trees, self._lstm = manifest, trees, lstm
-        self._share = np.asarray(manifest.lstm_share, dtype=np.float64)
+        self.manifest, self._trees, self._lstm, self._net = manifest, trees, lstm, net
+        self._shares = {name: np.asarray(share) for name, share in manifest.shares.items()}
         self.others = others
         """Trees of the other tasks, by registry name; one that the bundle lacks is absent."""
 
@@ -90,6 +92,7 @@ class BundleForecaster:
         cpu = cpu or current_cpu()
         trees: QuantileTrees | None = None
         lstm: TfliteRuntime | None = None
+        net: FeatureNet | None = None
         others: dict[str, QuantileTrees] = {}
         for name, model in manifest.models.items():
             paths = [directory / file.path for file in model.files_for(cpu)]
@@ -106,11 +109,15 @@ class BundleForecaster:
                 trees = QuantileTrees.load(
                     dict(zip(LEVELS, paths, strict=True)), feature_count=len(FEATURES)
                 )
-            elif manifest.lstm_share and max(manifest.lstm_share) > 0:
+            elif not max(manifest.shares.get(name, ()), default=0.0) > 0:
+                continue  # it lost against the others everywhere
+            elif model.kind is ModelKind.TFLITE_LSTM:
                 lstm = TfliteRuntime(paths[0])
+            elif model.kind is ModelKind.FEATURE_NET:
+                net = FeatureNet.load(paths[0], feature_count=len(FEATURES), levels=LEVELS)
         if trees is None:
             raise RuntimeLoadError(manifest_file, f"holds no trees for {QUANTITY}")
-        return cls(manifest, trees, lstm, others)
+        return cls(manifest, trees, lstm, net, others)
 
     def predict_normalised(self, features: FeatureArray, window: FeatureArray) -> FloatArray:
         """Clear-sky-index quantiles, ``(levels, HORIZON_STEPS)``.
@@ -119,12 +126,16 @@ class BundleForecaster:
             features: ``build_features`` of one issue, ``(HORIZON_STEPS, len(FEATURES))``
             window: ``build_windows`` of the same issue, ``(WINDOW_STEPS, channels)``
         """
-        trees = self._trees.predict(features) + features[:, ANCHOR, None]
-        lstm = None
+        anchor = features[:, ANCHOR, None]
+        others, shares = [], []
         if self._lstm is not None:
             knots = self._lstm.predict(window[None])[0].reshape(KNOTS, len(LEVELS))
-            lstm = knots_to_steps(knots)
-        return combine(trees, lstm, self._share).T
+            others.append(knots_to_steps(knots))
+            shares.append(self._shares[GENERATION_LSTM])
+        if self._net is not None:
+            others.append(self._net.predict(features) + anchor)
+            shares.append(self._shares[GENERATION_NET])
+        return combine(self._trees.predict(features) + anchor, others, shares).T
 
     def predict(
         self, site: Site, series: SiteSeries, weather: WeatherSeries | None = None

@@ -82,7 +82,7 @@ def test_golden_outputs_need_the_lstm(candidate_bundle: Path, tmp_path: Path) ->
     manifest = read_manifest(candidate_bundle)
     trees_alone = tmp_path / "bundle"
     shutil.copytree(candidate_bundle, trees_alone)
-    write_manifest(trees_alone, replace(manifest, lstm_share=(0.0,) * len(manifest.lstm_share)))
+    write_manifest(trees_alone, replace(manifest, shares={}))
     with pytest.raises(SelfTestFailed, match="off by"):
         run_selftest(trees_alone, HERE, 60.0, 1536)
 

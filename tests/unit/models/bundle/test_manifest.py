@@ -57,7 +57,7 @@ GOOD = Manifest(
     training=TrainingSpan(DAY - 10, DAY, HASH),
     models={"solar_generation_xgboost": trees(*CPUS), "solar_generation_lstm": LSTM},
     golden=Golden(file("golden.npz"), 1e-5),
-    lstm_share=(0.25,) * HORIZON_STEPS,
+    shares={"solar_generation_lstm": (0.25,) * HORIZON_STEPS},
     metrics={"skill": 0.2, "pinball_w": 12.5},
     runtime_versions={"xgboost": "3.2.0"},
 )
@@ -74,10 +74,10 @@ manifests = st.builds(
     hardware=st.lists(names, min_size=1, max_size=3).map(tuple),
     features=st.builds(FeatureDigest, st.just(HASH), st.integers(1, 1440)),
     weather_mode=st.sampled_from(WeatherMode),
-    models=st.dictionaries(names, st.just(LSTM), min_size=1, max_size=1),
-    lstm_share=st.one_of(
-        st.just(()),
-        st.floats(-0.0, 1).map(lambda share: (share,) * HORIZON_STEPS),
+    models=names.map(lambda name: {name: trees(*CPUS), "lstm": LSTM}),
+    shares=st.one_of(
+        st.just({}),
+        st.floats(-0.0, 1).map(lambda share: {"lstm": (share,) * HORIZON_STEPS}),
     ),
     metrics=st.dictionaries(words, numbers, max_size=4),
     runtime_versions=st.dictionaries(words, words, max_size=4),
@@ -151,8 +151,22 @@ _TREES = "models.solar_generation_xgboost"
         (_set("golden.path", "trees"), "models: trees is both a file and a directory"),
         (_set("golden.size", 0), "golden: size: "),
         (_set("golden.size", 10**9), "golden: size: "),
-        (_set("lstm_share", [0.5]), "lstm_share: 192 weights"),
-        (_set("lstm_share", [2.0] * HORIZON_STEPS), "lstm_share: a weight"),
+        (_set("shares", {"other": [0.5]}), "shares: other is not among the models"),
+        (_set("shares.solar_generation_lstm", [0.5]), "shares.solar_generation_lstm: 192 weights"),
+        (
+            _set("shares.solar_generation_lstm", [2.0] * HORIZON_STEPS),
+            "shares.solar_generation_lstm: a weight",
+        ),
+        (
+            _set(
+                "shares",
+                {
+                    name: [0.6] * HORIZON_STEPS
+                    for name in ("solar_generation_lstm", "solar_generation_xgboost")
+                },
+            ),
+            "shares: the weights of a step are more than 1 together",
+        ),
         (_set("metrics.skill", "good"), "metrics.skill: must be a number"),
         (_set("runtime_versions.gcc", 12), "runtime_versions.gcc: must be a text"),
     ],
@@ -174,15 +188,15 @@ def test_no_manifest_at_all(data: bytes) -> None:
 def test_budget_per_cpu_is_kept() -> None:
     share = MAX_BYTES_PER_CPU // len(LEVELS)
     with pytest.raises(ContractError, match="bytes for x86_64; the budget is 10000000"):
-        replace(GOOD, models={"trees": trees("x86_64", size=share + 1)})
+        replace(GOOD, models={"trees": trees("x86_64", size=share + 1)}, shares={})
 
 
 def test_bundle_serves_the_cpus_that_all_its_models_were_built_for() -> None:
-    half = replace(GOOD, models={"trees": trees("x86_64"), "lstm": LSTM})
+    half = replace(GOOD, models={"trees": trees("x86_64"), "lstm": LSTM}, shares={})
     assert half.cpus == ("x86_64",)
     assert GOOD.cpus == CPUS
     with pytest.raises(ContractError, match="no CPU has files of every model"):
-        replace(GOOD, models={"a": trees("x86_64"), "b": replace(trees("aarch64"))})
+        replace(GOOD, models={"a": trees("x86_64"), "b": trees("aarch64")}, shares={})
 
 
 def test_identifier_names_day_and_release() -> None:

@@ -40,10 +40,11 @@ def test_shares_follow_the_lead_buckets() -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_quantiles_never_cross_nor_leave_the_possible(seed: int, share: float) -> None:
     random = np.random.default_rng(seed)
-    trees, lstm = random.normal(0.5, 1.5, size=(2, 3, HORIZON_STEPS, len(LEVELS)))
+    trees, lstm, net = random.normal(0.5, 1.5, size=(3, 3, HORIZON_STEPS, len(LEVELS)))
     clear = np.abs(random.normal(0, 4000, size=(3, HORIZON_STEPS)))
     clear[:, ::5] = 0
-    index = combine(trees, lstm, np.full(HORIZON_STEPS, share))
+    shares = [np.full(HORIZON_STEPS, share), np.full(HORIZON_STEPS, (1 - share) / 2)]
+    index = combine(trees, [lstm, net], shares)
     assert index.min() >= 0
     assert index.max() <= CSI_MAX
     power = to_power(index, clear, 5000.0)
@@ -54,6 +55,13 @@ def test_quantiles_never_cross_nor_leave_the_possible(seed: int, share: float) -
     assert not power[:, :, ::5].any()
 
 
-def test_without_an_lstm_the_trees_speak_alone() -> None:
+def test_each_expert_counts_by_its_share() -> None:
+    one = np.ones((HORIZON_STEPS, len(LEVELS)))
+    shares = [np.full(HORIZON_STEPS, 0.2), np.full(HORIZON_STEPS, 0.5)]
+    index = combine(0.1 * one, [0.3 * one, 0.7 * one], shares)
+    np.testing.assert_allclose(index, 0.3 * 0.1 + 0.2 * 0.3 + 0.5 * 0.7)
+
+
+def test_without_another_expert_the_trees_speak_alone() -> None:
     trees = np.sort(np.random.default_rng(1).uniform(0, 1, (HORIZON_STEPS, len(LEVELS))), axis=-1)
-    np.testing.assert_array_equal(combine(trees, None, np.zeros(HORIZON_STEPS)), trees)
+    np.testing.assert_array_equal(combine(trees), trees)
