@@ -169,16 +169,24 @@ def train(
 @app.command()
 def evaluate(
     config: Config = None,
-    html: Annotated[Path | None, typer.Option(help="Also write an HTML report.")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Stored evaluations or metrics (JSON); repeatable.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a report: .txt, .json or .html.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how the last candidate scored on its test span, against the references."""
-    from central.report.training import load_training_report
+    """Show how the last candidate scored on its test span, or compare stored evaluations."""
+    from central.evaluation.command import evaluate_command
 
     settings, _ = _settings(config)
-    if html is not None:
-        load_training_report(settings.work_dir).write_html(html)
-    _show_scores(settings, as_json)
+    typer.echo(
+        evaluate_command(
+            settings.work_dir, results or (), html=html, report=report, as_json=as_json
+        )
+    )
 
 
 @app.command()

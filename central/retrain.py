@@ -16,6 +16,7 @@ from central.release.publish import publish_repository
 from central.release.release import ReleaseReport, open_repository, release_bundle
 from central.settings import CentralSettings
 from central.store import open_store
+from central.training.demand_homes import demand_homes
 from central.training.histories import training_sites
 from central.training.pipeline import Candidate, train
 from central.training.presets import PRESETS
@@ -60,8 +61,10 @@ def train_candidate(
         if store is not None:
             with store.read() as queries:
                 sites = training_sites(settings.sites, queries, now, base, weather=weather)
+                homes = demand_homes(settings.sites, queries, now, base)
         else:
             sites = training_sites(settings.sites, None, now, base, weather=weather)
+            homes = demand_homes(settings.sites, None, now, base)
     finally:
         if store is not None:
             store.close()
@@ -70,6 +73,7 @@ def train_candidate(
         PRESETS[settings.training.preset],
         settings.work_dir,
         now,
+        homes=homes,
         weather_mode=mode,
         cpus=settings.training.cpus,
         progress=progress,

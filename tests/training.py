@@ -35,18 +35,22 @@ def _train(directory: Path, least_lstm_share: float) -> None:
     from central.intake.tmy3 import bundled_weather_file
     from central.site_series import run_site_series
     from central.training.dataset import TrainingSite
+    from central.training.demand import DemandHome, DemandSettings
     from central.training.feature_net import NetSettings
-    from central.training.histories import read_history
+    from central.training.histories import read_column, read_history
     from central.training.lstm import LstmSettings
     from central.training.pipeline import train
     from central.training.presets import Preset
     from central.training.trees import TreeSettings
+    from models.contract.timestamps import HORIZON_STEPS
+    from models.features.demand_history import DemandSeries, local_minutes
     from models.features.site import Site
 
     tiny = Preset(
         TreeSettings(trees=10, fewest=8, depth=3, learning_rate=0.3, threads=1),
         LstmSettings(units=16, epochs=1),
         NetSettings(hidden=(8,), members=1, epochs=1),
+        DemandSettings(TreeSettings(trees=6, fewest=4, depth=3, threads=1), rows=8_000),
         rows=6_000,
         windows=400,
         case_every=101,
@@ -67,7 +71,13 @@ def _train(directory: Path, least_lstm_share: float) -> None:
             elevation=plant.elevation_m,
         )
         history = TrainingSite("greensboro", site, series, summary.source_minutes)
-        candidate = train([history], tiny, work, series.end, progress=_say, stage=_say)
+        load = read_column(work / "history.parquet", "load_power")
+        assert load is not None
+        clock = local_minutes(load.start, len(load) + HORIZON_STEPS, 15, lambda at: -300)
+        home = DemandHome("greensboro", DemandSeries(load.ac_power, clock))
+        candidate = train(
+            [history], tiny, work, series.end, homes=[home], progress=_say, stage=_say
+        )
         _raise_lstm_share(candidate.directory, least_lstm_share)
         shutil.move(candidate.directory, directory)
 

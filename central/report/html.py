@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 
-from central.training.scores import Score
+from central.evaluation.scores import Score
 
 from . import numbers
 from .facts import LiveReport, alarms, facts, limits

@@ -6,7 +6,7 @@
     live.overall.skill, live.days, live.after_training
 
 Decides days, blocks of the bootstrap and the check against the training span. Which pairs are
-compared is decided by ``pairs``, what a score is by ``central.training.scores``.
+compared is decided by ``pairs``, what a score is by ``central.evaluation.scores``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from central.evaluation.groups import solar_days
+from central.evaluation.scores import Score, score_by_lead
 from central.store import Queries
-from central.training.scores import Score, score_by_lead, solar_days
 from models import metrics
 from models.bundle.manifest import Manifest
 from models.contract.forecast import LEVELS

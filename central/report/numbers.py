@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-from central.training.scores import Score
+from central.evaluation.scores import Score
 from models.contract.timestamps import HOUR_MS, MINUTE_MS, SECOND_MS, Instant, format_iso8601
 
 NOTHING = "–"

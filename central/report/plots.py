@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from central.training.scores import Score
+from central.evaluation.scores import Score
 from models.contract.forecast import MEDIAN
 from models.contract.timestamps import DAY_MS, STEP_MS
 

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from central.training.scores import Score
+from central.evaluation.scores import Score
 
 from . import numbers
 from .facts import LiveReport, alarms, facts

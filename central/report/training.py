@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 
-from central.training.scores import Score
+from central.evaluation.scores import Score
 from models.bundle.manifest import MANIFEST_NAME, Manifest
 from models.bundle.manifest_json import decode_manifest
 from models.contract.errors import ContractError
@@ -80,8 +80,8 @@ class TrainingReport:
     sites: tuple[TrainedSite, ...]
     trees: tuple[int, ...]
     """Boosting rounds per level."""
-    lstm_shares: tuple[float, ...]
-    """Weight of the LSTM per lead."""
+    shares: Mapping[str, tuple[float, ...]]
+    """Weight per lead of each expert beside the trees, by registry name."""
     parities: tuple[Parity, ...]
     manifest: Manifest | None = None
 
@@ -92,7 +92,7 @@ class TrainingReport:
             "scores": {lead: score.to_json() for lead, score in self.scores.items()},
             "sites": [site.name for site in self.sites],
             "trees": list(self.trees),
-            "lstm_shares": list(self.lstm_shares),
+            "shares": {name: list(shares) for name, shares in self.shares.items()},
             "parity": [
                 {
                     "name": one.name,
@@ -139,11 +139,12 @@ class TrainingReport:
             f"{level:g}: {count}" for level, count in zip(LEVELS, self.trees, strict=False)
         )
         yield Fact("Trees per quantile", rounds)
-        shares = ", ".join(
-            f"{lead} {100 * share:.0f} %"
-            for lead, share in zip(self._leads(), self.lstm_shares, strict=False)
-        )
-        yield Fact("Weight of the LSTM", shares)
+        for name, per_lead in self.shares.items():
+            shares = ", ".join(
+                f"{lead} {100 * share:.0f} %"
+                for lead, share in zip(self._leads(), per_lead, strict=False)
+            )
+            yield Fact(f"Weight of {name}", shares)
         yield from (parity_fact(parity) for parity in self.parities)
 
     def _leads(self) -> list[str]:
@@ -210,7 +211,10 @@ def _decode(body: Any, manifest: Manifest | None, where: str) -> TrainingReport:
             scores={**scores, "all": scores["all"]},
             sites=tuple(_site(site) for site in body["sites"]),
             trees=tuple(int(count) for count in body["trees"]),
-            lstm_shares=tuple(float(share) for share in body["lstm_shares"]),
+            shares={
+                str(name): tuple(float(share) for share in shares)
+                for name, shares in body["shares"].items()
+            },
             parities=parities(body),
             manifest=manifest,
         )

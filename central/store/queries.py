@@ -218,6 +218,29 @@ class Queries:
         )
         return [(step, power) for step, power in rows]
 
+    def load_means(
+        self, identifier: str, start: Instant, end: Instant
+    ) -> list[tuple[Instant, float]]:
+        """Demand of the site per 15-minute interval that begins in ``[start, end)`` [W].
+
+        What is bought and what is generated is what is used (``models.features.intervals``); an
+        interval without the meter, or without an inverter that the site has, is left out.
+        """
+        good = (
+            "CASE WHEN json_extract(body, '$.quality.grid_power') IS NULL"
+            " THEN json_extract(body, '$.grid_power') END"
+        )
+        rows = self._db.execute(
+            f"SELECT measured_at / {STEP_MS} * {STEP_MS} AS step, avg({good}) AS grid FROM entries"
+            " WHERE agent = ? AND kind = 'record' AND measured_at >= ? AND measured_at < ?"
+            " GROUP BY step HAVING grid IS NOT NULL ORDER BY step",
+            (identifier, start, end),
+        )
+        generated = dict(self.power_means(identifier, start, end))
+        if not generated:
+            return [(step, grid) for step, grid in rows]
+        return [(step, grid + generated[step]) for step, grid in rows if step in generated]
+
     def irradiance_means(self, device: str, start: Instant, end: Instant) -> list[IrradianceMean]:
         """Good power, irradiance and air temperature of a plain device per 15-minute interval."""
 

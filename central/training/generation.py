@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from central.evaluation.forecasts import ForecastSet
+from central.evaluation.groups import solar_days
+from central.evaluation.references import diurnal_persistence, reference_powers
+from central.evaluation.scores import Score, score_by_lead
 from models.bundle.names import GENERATION_LSTM, GENERATION_NET
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS
@@ -37,7 +41,6 @@ from .feature_net import TrainedNet, fit_feature_net
 from .lstm import fit_lstm
 from .presets import Preset
 from .risk import ForecastCases
-from .scores import Score, diurnal_persistence, score_by_lead, solar_days
 from .trees import fit_boosters, predict_boosters, refit_boosters
 
 Progress = Callable[[str], None]
@@ -187,6 +190,38 @@ class Experts:
         trees, others = self.indices(cases)
         index = blended(trees, [others[name] for name in shares], list(shares.values()))
         return ForecastCases(cases, to_power(index, cases.clear, cases.site.site.ac_capacity_w))
+
+
+def forecast_sets(forecasts: Sequence[ForecastCases], preset: Preset) -> list[ForecastSet]:
+    """``forecasts`` beside their references, one set per site, as ``central.evaluation`` asks."""
+    sets = []
+    for one in forecasts:
+        cases = one.cases
+        site, series, sky = cases.site.site, cases.site.series, cases.site.sky
+        place = cases.issues[:, None] + np.arange(HORIZON_STEPS)
+        sets.append(
+            ForecastSet(
+                site=cases.site.name,
+                capacity_w=site.ac_capacity_w,
+                targets=series.start + place * STEP_MS,
+                actual=cases.actual,
+                quantiles=np.moveaxis(one.quantiles, 1, 0),
+                daylight=sky.daylight[place],
+                clear=cases.clear,
+                longitude=site.longitude,
+                references=reference_powers(
+                    series.ac_power,
+                    sky,
+                    series.start,
+                    cases.issues,
+                    HORIZON_STEPS,
+                    training=preset.spans.of(cases.site)["train"],
+                    longitude=site.longitude,
+                    limit_w=site.ac_capacity_w,
+                ),
+            )
+        )
+    return sets
 
 
 def _judge(forecasts: list[ForecastCases]) -> dict[str, Score]:

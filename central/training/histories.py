@@ -8,6 +8,7 @@ that never saw it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +32,25 @@ def read_history(file: Path) -> SiteSeries:
     Raises:
         TrainingDataError: names file and what is wrong with it.
     """
+    series = read_column(file, "ac_power")
+    if series is None:
+        raise TrainingDataError(f"{file}: has no column 'ac_power'")
+    return series
+
+
+def read_column(file: Path, name: str) -> SiteSeries | None:
+    """The same for another column [W]; None when the file has none of that name."""
     try:
         frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
     except (OSError, ValueError) as error:
         raise TrainingDataError(f"{file}: cannot be read: {error}") from None
-    for column in ("timestamp", "ac_power"):
-        if column not in frame:
-            raise TrainingDataError(f"{file}: has no column {column!r}")
+    if "timestamp" not in frame:
+        raise TrainingDataError(f"{file}: has no column 'timestamp'")
+    if name not in frame:
+        return None
     try:
         stamps = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True)).as_unit("ms")
-        power = pd.to_numeric(frame["ac_power"]).to_numpy(np.float64, copy=True)
+        power = pd.to_numeric(frame[name]).to_numpy(np.float64, copy=True)
         power[~np.isfinite(power)] = np.nan
     except (ValueError, TypeError) as error:
         raise TrainingDataError(f"{file}: {error}") from None
@@ -72,7 +82,7 @@ def training_sites(
     for table in tables:
         series = read_history(base / table.history) if table.history else None
         if queries is not None:
-            series = _continued(series, queries, table.id, until)
+            series = continued(series, queries.power_means(table.id, 0, floor_to_step(until)))
         if series is None:
             continue
         last = series.index(floor_to_step(until))
@@ -86,10 +96,10 @@ def training_sites(
     return sites
 
 
-def _continued(
-    history: SiteSeries | None, queries: Queries, name: str, until: Instant
+def continued(
+    history: SiteSeries | None, measured: Sequence[tuple[Instant, float]]
 ) -> SiteSeries | None:
-    measured = queries.power_means(name, 0, floor_to_step(until))
+    """``history``, and over it what was measured: starts of intervals and their means."""
     if not measured:
         return history
     starts = np.array([start for start, _ in measured], dtype=np.int64)

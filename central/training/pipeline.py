@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle.manifest import Manifest, TrainingSpan
+from central.evaluation.evaluate import evaluate
+from central.evaluation.scores import Score
+from models.bundle.manifest import Manifest, ModelKind, TrainingSpan
+from models.bundle.names import DEMAND
 from models.contract.forecast import LEVELS, WeatherMode
 from models.contract.timestamps import Instant
 from models.features.build import FeatureArray
+from models.features.demand_spec import demand_digest
 from models.runtimes.elf import current_cpu
 
 from .anomaly import train_anomaly
@@ -26,12 +30,12 @@ from .convert_lstm import convert_lstm
 from .convert_trees import TreeParity, assert_tree_parity, compile_booster, quantile_label
 from .cross_compile import CPUS
 from .dataset import Spans, TrainingSite, describe, fingerprint, training_span
+from .demand import DemandHome, train_demand
 from .errors import ConversionError, TrainingDataError
-from .generation import train_generation
+from .generation import forecast_sets, train_generation
 from .lstm_parity import assert_lstm_parity
 from .presets import Preset
 from .risk import train_risk
-from .scores import Score
 from .trained import ShippedTrees, TrainedTrees
 
 Progress = Callable[[str], None]
@@ -43,7 +47,7 @@ STEPS = (
     "fit networks",
     "blend and judge",
     "refit",
-    "anomaly and risk",
+    "other models",
     "convert",
     "bundle",
 )
@@ -66,6 +70,7 @@ def train(
     work: Path,
     created_at: Instant,
     *,
+    homes: Sequence[DemandHome] = (),
     weather_mode: WeatherMode = WeatherMode.NONE,
     cpus: Sequence[str] = CPUS,
     progress: Progress = lambda text: None,
@@ -78,6 +83,7 @@ def train(
             too dark for that is left out
         work: scratch and output; compiled libraries are cached in ``work/compiled``
         created_at: stands in the manifest
+        homes: histories of demand; without one that can train the bundle has no demand model
         weather_mode: what the sites' forecasts are; travels with every result
         cpus: targets of the tree compiler
         progress, stage: told about single steps and about the stages of ``STEPS``
@@ -94,10 +100,11 @@ def train(
     sites = usable_sites(sites, preset.spans, progress)
     random = np.random.default_rng(preset.seed)
     generation = train_generation(sites, preset, random, progress, stage)
-    stage("anomaly and risk")
+    stage("other models")
     others = [
         train_anomaly(sites, preset, random, progress),
         train_risk(generation.weighed, generation.judged, preset, random, progress),
+        *_demand(homes, preset, progress),
     ]
 
     stage("convert")
@@ -151,6 +158,13 @@ def train(
         golden_windows=golden.windows[chosen],
     )
     write_report_json(work / "candidate-report.json", report)
+    evaluation = evaluate(
+        manifest.bundle_id,
+        forecast_sets(generation.judged, preset),
+        weather_mode,
+        notes=["Capacity: AC. Before the last fit on everything; not calibrated on any site."],
+    )
+    write_report_json(work / "candidate-evaluation.json", evaluation.to_json())
     return Candidate(directory, manifest, generation.scores, report)
 
 
@@ -173,6 +187,29 @@ def usable_sites(
     if not usable:
         raise TrainingDataError("; ".join(reasons) or "no site has a history to train on")
     return usable
+
+
+def _demand(homes: Sequence[DemandHome], preset: Preset, progress: Progress) -> list[TrainedTrees]:
+    """The demand model, or nothing: a fleet without meters must still get its generation."""
+    if not homes:
+        return []
+    try:
+        model = train_demand(homes, preset.demand, progress)
+    except TrainingDataError as error:
+        progress(f"no demand model: {error}")
+        return []
+    return [
+        TrainedTrees(
+            name=DEMAND,
+            quantity="load_power",
+            kind=ModelKind.QUANTILE_TREES,
+            levels=LEVELS,
+            boosters=model.boosters,
+            features=demand_digest(),
+            rows=model.rows,
+            metrics=model.metrics,
+        )
+    ]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .dataset import Spans
+from .demand import DemandSettings
 from .feature_net import NetSettings
 from .lstm import LstmSettings
 from .trees import TreeSettings
@@ -25,6 +26,7 @@ class Preset:
     trees: TreeSettings
     lstm: LstmSettings
     net: NetSettings
+    demand: DemandSettings
     rows: int
     """Tree rows over all sites."""
     windows: int
@@ -43,6 +45,9 @@ PRESETS = {
         ),
         LstmSettings(units=32, epochs=6),
         NetSettings(members=1, epochs=8),
+        DemandSettings(
+            TreeSettings(trees=40, fewest=20, depth=4, learning_rate=0.15, threads=1), rows=60_000
+        ),
         rows=60_000,
         windows=2_500,
         case_every=11,
@@ -51,6 +56,7 @@ PRESETS = {
         TreeSettings(),
         LstmSettings(),
         NetSettings(),
+        DemandSettings(),
         rows=600_000,
         windows=20_000,
         case_every=7,

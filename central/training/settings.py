@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from models.bundle.manifest import CPUS
 from models.contract.forecast import WeatherMode
@@ -28,6 +29,8 @@ class SiteTable:
     """CSV of interval means from before the site was connected (``solar-central series``)."""
     history_resolution_minutes: int = 15
     """Resolution of the recording behind ``history``; said in every bundle trained on it."""
+    timezone: str = "UTC"
+    """IANA name of the clock its people live by; their demand follows it."""
     weather: str | None = None
     """Archive of weather forecasts (``central.training.weather_archive``), for a weather mode."""
 
@@ -36,6 +39,12 @@ class SiteTable:
             check_identifier(self.id)
         except ValueError as error:
             raise ValueError(f"id: {error}") from None
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(
+                f"timezone: {self.timezone!r} is not known here; write a name like Europe/Berlin"
+            ) from None
         if not 1 <= self.history_resolution_minutes <= 60:
             raise ValueError("history_resolution_minutes: must be from 1 to 60")
         self.site()

@@ -16,12 +16,13 @@ import numpy as np
 
 from models.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, ModelKind
 from models.bundle.manifest_json import decode_manifest
-from models.bundle.names import ANOMALY, GENERATION_LSTM, GENERATION_NET, RISK
+from models.bundle.names import ANOMALY, DEMAND, GENERATION_LSTM, GENERATION_NET, RISK
 from models.contract.errors import ContractError
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY
 from models.features.build import FeatureArray, build_features, build_windows
 from models.features.conditions import CONDITIONS, CONDITIONS_DIGEST
+from models.features.demand_spec import DEMAND_FEATURES, demand_digest
 from models.features.risk_columns import RISK_COLUMNS, RISK_DIGEST
 from models.features.site import FloatArray, Site, SiteSeries
 from models.features.sky import Sky
@@ -50,6 +51,7 @@ class Columns:
 
 OTHER_TASKS: Mapping[str, Columns] = MappingProxyType(
     {
+        DEMAND: Columns(demand_digest(), len(DEMAND_FEATURES)),
         ANOMALY: Columns(CONDITIONS_DIGEST, len(CONDITIONS)),
         RISK: Columns(RISK_DIGEST, len(RISK_COLUMNS)),
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from central.evaluation.scores import Score, score_by_lead
 from central.report.training import (
     REPORT_NAME,
     ReportError,
@@ -20,7 +21,6 @@ from central.training.candidate import write_report_json
 from central.training.dataset import TrainingSite, describe
 from central.training.lstm_parity import LstmParity
 from central.training.pipeline import Candidate
-from central.training.scores import Score, score_by_lead
 from models.bundle.manifest import MANIFEST_NAME
 from models.bundle.manifest_json import encode_manifest
 from models.contract.forecast import LEVELS
@@ -53,7 +53,7 @@ def candidate(tmp_path: Path) -> Candidate:
     site = TrainingSite("barn <1>", SITE, TRUTH, 60)
     report: dict[str, Any] = {
         "sites": describe([site]),
-        "lstm_shares": [0.0, 0.0, 0.1, 0.1, 0.2, 0.25, 0.3, 0.35],
+        "shares": {"solar_generation_lstm": [0.0, 0.0, 0.1, 0.1, 0.2, 0.25, 0.3, 0.35]},
         "trees": [60, 55, 50, 45, 50, 55, 60],
         "tree_parity": {"rows": 10_000, "max_abs_difference": 2e-6, "tolerance": 1e-5},
         "lstm_parity": vars(LstmParity(625, 0.004, 0.04, 0.05, "tflite_runtime 2.14.0")),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from central.training.blend import fit_shares
-from central.training.scores import diurnal_persistence, score, score_by_lead, solar_days
+from central.evaluation.scores import score, score_by_lead
 from models.contract.forecast import LEVELS
-from models.contract.timestamps import DAY_MS, HORIZON_STEPS, HOUR_MS, STEPS_PER_DAY
+from models.contract.timestamps import HORIZON_STEPS
 from models.forecasters.blend import LEAD_BUCKETS
 
 CASES, CAPACITY = 60, 5000.0
@@ -59,14 +58,6 @@ def test_luck_on_few_days_gives_a_wide_interval(truth: np.ndarray) -> None:
     assert result.skill_high - result.skill_low > 0.1
 
 
-def test_no_solar_day_is_cut_in_daylight() -> None:
-    """At longitude -105, noon is 19:00 UTC: 07:00 UTC begins the day."""
-    midnight = 20_000 * DAY_MS
-    hours = midnight + np.arange(48) * HOUR_MS
-    assert np.unique(solar_days(hours, -105.0), return_counts=True)[1].tolist() == [7, 24, 17]
-    assert np.unique(solar_days(hours, 0.0), return_counts=True)[1].tolist() == [24, 24]
-
-
 def test_every_lead_bucket_is_scored_on_its_own(truth: np.ndarray) -> None:
     forecast = np.nan_to_num(truth).copy()
     forecast[:, 96:] += 1000
@@ -85,38 +76,3 @@ def test_scores_of_nothing_are_none_in_json() -> None:
     assert body["mae"] is None
     assert body["skill"] is None
     assert body["pairs"] == 0
-
-
-def test_diurnal_persistence_repeats_the_latest_known_day() -> None:
-    clear = np.tile(np.concatenate([np.zeros(48), np.full(48, 4000.0)]), 6)
-    power = np.concatenate(
-        [clear[: 2 * STEPS_PER_DAY] * 0.2, clear[2 * STEPS_PER_DAY : 3 * STEPS_PER_DAY] * 0.6]
-    )
-    issue = np.array([3 * STEPS_PER_DAY])
-    forecast = diurnal_persistence(power, issue, HORIZON_STEPS, clear, CAPACITY)[0]
-    expected = 0.6 * clear[3 * STEPS_PER_DAY : 5 * STEPS_PER_DAY]
-    np.testing.assert_allclose(forecast, expected)
-
-
-def test_the_blend_believes_the_better_expert_at_each_lead() -> None:
-    random = np.random.default_rng(2)
-    index = random.uniform(0.2, 1.0, (CASES, HORIZON_STEPS))
-    clear = np.full((CASES, HORIZON_STEPS), 3000.0)
-    spread = np.linspace(-0.1, 0.1, len(LEVELS))
-    good = index[..., None] + spread
-    bad = random.uniform(0.2, 1.0, (CASES, HORIZON_STEPS))[..., None] + spread
-    trees, lstm = good.copy(), bad.copy()
-    trees[:, 96:], lstm[:, 96:] = bad[:, 96:], good[:, 96:]
-    shares = fit_shares(trees, lstm, clear, index * clear)
-    for share, (first, _) in zip(shares, LEAD_BUCKETS, strict=True):
-        assert share == (1.0 if first >= 96 else 0.0)
-
-
-def test_an_expert_that_hardly_helps_is_left_out() -> None:
-    random = np.random.default_rng(4)
-    index = random.uniform(0.2, 1.0, (CASES, HORIZON_STEPS))
-    clear = np.full((CASES, HORIZON_STEPS), 3000.0)
-    spread = np.linspace(-0.3, 0.3, len(LEVELS))
-    trees = random.normal(index, 0.2)[..., None] + spread
-    lstm = trees - 0.001 * np.sign(trees - index[..., None])  # a thousandth better
-    assert fit_shares(trees, lstm, clear, index * clear) == [0.0] * len(LEAD_BUCKETS)
