@@ -1,8 +1,9 @@
 """A forecast every quarter of an hour, whatever happens: with the bundle, or else by persistence.
 
-Decides which forecaster speaks and what is published. It leaves to others: features and models
-(``models``), which bundle is active and what a failure means for it (``updater``), when to issue
-(``app``).
+Decides which forecaster speaks and what is published: its quantiles, corrected by what this site
+has taught, or as they are should the correction fail. It leaves to others: features and models
+(``models``), the correction (``calibration``), which bundle is active and what a failure means for
+it (``updater``), when to issue (``app``).
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from edge_agent.storage.state_store import StateStore
-from models.contract.forecast import Forecast, ForecastSeries, WeatherMode
-from models.contract.timestamps import STEP_MS, Instant, floor_to_step
+from models.contract.fields import Json
+from models.contract.forecast import LEVELS, Forecast, ForecastSeries, WeatherMode
+from models.contract.timestamps import HORIZON_STEPS, HOUR_MS, STEP_MS, Instant, floor_to_step
 from models.features.site import FloatArray, Site, SiteSeries
+from models.features.sky import Sky
 from models.features.spec import HISTORY_STEPS as FEATURE_STEPS
 from models.forecasters.bundle import NAME as BUNDLE_MODEL
 from models.forecasters.bundle import BundleForecaster
@@ -25,6 +28,7 @@ from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
 from models.forecasters.persistence import NAME as PERSISTENCE_MODEL
 from models.forecasters.persistence import smart_persistence_quantiles
 
+from .calibration import Calibration
 from .coverage import CoverageTracker
 from .interval_store import IntervalStore
 
@@ -32,8 +36,18 @@ _log = logging.getLogger(__name__)
 
 QUANTITY = "ac_power"
 _COVERAGE_KEY = "coverage"
+_CALIBRATION_KEY = "calibration"
 _DECIMALS = 1
+_MOST_OVER_NAMEPLATE = 1.5
 _BACK_STEPS = max(PERSISTENCE_STEPS, FEATURE_STEPS)
+
+
+class Spoken(NamedTuple):
+    """What a forecaster said, before this site's correction."""
+
+    model: str
+    quantiles: FloatArray
+    bundle: str | None = None
 
 
 class ActiveBundle(Protocol):
@@ -80,7 +94,8 @@ class ForecastEngine:
     ) -> None:
         self._name, self._site = site_name, site
         self._intervals, self._state, self._bundles = intervals, state, bundles
-        self._coverage = CoverageTracker(state.get(_COVERAGE_KEY))
+        self._coverage = CoverageTracker(self._saved(_COVERAGE_KEY))
+        self._calibration = Calibration(self._saved(_CALIBRATION_KEY))
         self._loaded: tuple[Path, BundleForecaster] | None = None
         self._broken: Path | None = None
         self._counted_until: Instant = 0
@@ -90,27 +105,62 @@ class ForecastEngine:
         start = floor_to_step(now)
         series = self._history(start)
         self._count_outcomes(series)
-        power, bundle = self._with_bundle(series)
-        if power is None:
-            power = self._series(PERSISTENCE_MODEL, smart_persistence_quantiles(self._site, series))
+        spoken = self._with_bundle(series) or Spoken(
+            PERSISTENCE_MODEL, smart_persistence_quantiles(self._site, series)
+        )
         forecast = Forecast(
             site=self._name,
             issued_at=now,
             start=start,
-            series={QUANTITY: power},
-            bundle=bundle,
+            series={QUANTITY: self._published(spoken, series)},
+            bundle=spoken.bundle,
             weather_mode=WeatherMode.NONE,
         )
         self._coverage.published(forecast)
-        try:
-            self._state.put(_COVERAGE_KEY, self._coverage.save())
-        except sqlite3.OperationalError as error:  # a full card does not silence the site
-            _log.warning("the measured coverage could not be saved: %s", error)
+        self._save(_COVERAGE_KEY, self._coverage.save())
+        if start % HOUR_MS == 0:  # an hour of learning lost to a power cut is learned again
+            self._save(_CALIBRATION_KEY, self._calibration.save())
         return forecast
 
-    def _series(self, model: str, quantiles: FloatArray) -> ForecastSeries:
-        rows = tuple(tuple(float(value) for value in row) for row in np.round(quantiles, _DECIMALS))
-        return ForecastSeries(model, rows, self._coverage.coverage())
+    def _published(self, spoken: Spoken, series: SiteSeries) -> ForecastSeries:
+        quantiles = spoken.quantiles
+        try:
+            sky = Sky.over(self._site, series.end, HORIZON_STEPS)
+            quantiles = self._calibration.apply(
+                spoken.model,
+                spoken.bundle,
+                series.end,
+                spoken.quantiles,
+                sky.power,
+                sky.position.hour_angle,
+                self._limit(series),
+            )
+            _check(quantiles)
+        except Exception:  # an uncorrected forecast is better than none
+            _log.exception("%s is published as it is; its correction begins anew", spoken.model)
+            quantiles, self._calibration = spoken.quantiles, Calibration()
+        rows = tuple(tuple(row) for row in np.round(quantiles, _DECIMALS).tolist())
+        return ForecastSeries(spoken.model, rows, self._coverage.coverage())
+
+    def _limit(self, series: SiteSeries) -> float:
+        """What the plant can do [W]: plants exceed their nameplates, but not by half of it."""
+        seen = np.sort(series.ac_power[np.isfinite(series.ac_power)])
+        highest = float(seen[-2]) if len(seen) > 1 else 0.0  # a lone peak may be a bad reading
+        declared = self._site.ac_capacity_w
+        return max(declared, min(highest, _MOST_OVER_NAMEPLATE * declared))
+
+    def _saved(self, key: str) -> Any:
+        try:
+            return self._state.get(key)
+        except ValueError as error:  # begin afresh rather than not at all
+            _log.warning("%s: saved %s cannot be read: %s", self._name, key, error)
+            return None
+
+    def _save(self, key: str, value: Json) -> None:
+        try:
+            self._state.put(key, value)
+        except sqlite3.OperationalError as error:  # a full card does not silence the site
+            _log.warning("the measured %s could not be saved: %s", key, error)
 
     def _history(self, end: Instant) -> SiteSeries:
         start = end - _BACK_STEPS * STEP_MS
@@ -120,30 +170,28 @@ class ForecastEngine:
 
         return SiteSeries(start, values(QUANTITY), values("temp_air"), values("ghi"))
 
-    def _with_bundle(self, series: SiteSeries) -> tuple[ForecastSeries | None, str | None]:
+    def _with_bundle(self, series: SiteSeries) -> Spoken | None:
         """Power by the active bundle, or nothing when there is none that works."""
         for _ in range(2):  # a failure within the probation makes the last good bundle active
             directory = self._bundles.active()
             if directory is None or directory == self._broken:
-                return None, None
+                return None
             try:
                 if self._loaded is None or self._loaded[0] != directory:
                     self._loaded = (directory, BundleForecaster.load(directory))
                 forecaster = self._loaded[1]
                 quantiles = forecaster.predict(self._site, series)
-                if not np.isfinite(quantiles).all():
-                    raise ArithmeticError("the models gave values that are not finite")
-                power = self._series(BUNDLE_MODEL, quantiles)
+                _check(quantiles)
             except Exception as error:  # whatever a model does, the site gets a forecast
                 _log.exception("bundle %s failed", directory.name)
                 self._loaded = None
                 if not self._bundles.forecast_failed(error, directory):
                     self._broken = directory  # tried again after a restart or with a new bundle
-                    return None, None
+                    return None
                 continue
             self._bundles.forecast_succeeded(directory)
-            return power, forecaster.manifest.bundle_id
-        return None, None
+            return Spoken(BUNDLE_MODEL, quantiles, forecaster.manifest.bundle_id)
+        return None
 
     def _count_outcomes(self, series: SiteSeries) -> None:
         # A clock that was ahead may have been set back.
@@ -152,5 +200,24 @@ class ForecastEngine:
         for index in range(series.index(first), len(series)):
             power = series.ac_power[index]
             if np.isfinite(power):
-                self._coverage.happened(series.start + index * STEP_MS, float(power))
+                start = series.start + index * STEP_MS
+                self._coverage.happened(start, float(power))
+                self._learn(start, float(power))
         self._counted_until = series.end
+
+    def _learn(self, start: Instant, power: float) -> None:
+        try:
+            self._calibration.happened(start, power)
+        except Exception:
+            _log.exception("%s: the correction begins anew", self._name)
+            self._calibration = Calibration()
+
+
+def _check(quantiles: FloatArray) -> None:
+    """``ArithmeticError`` unless these are quantiles of a whole forecast."""
+    if quantiles.shape != (len(LEVELS), HORIZON_STEPS):
+        raise ArithmeticError(f"the models gave {quantiles.shape} values")
+    if not np.isfinite(quantiles).all():
+        raise ArithmeticError("the models gave values that are not finite")
+    if (np.diff(quantiles, axis=0) < 0).any():
+        raise ArithmeticError("the models gave quantiles that cross")

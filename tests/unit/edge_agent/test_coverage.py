@@ -79,4 +79,25 @@ def test_a_device_dead_for_weeks_fills_the_memory_and_the_card() -> None:
     month = len(tracker.save())
     for number in range(30 * DAY_MS // STEP_MS, 60 * DAY_MS // STEP_MS):
         tracker.published(forecast(START + number * STEP_MS, 1.0, 9.0))
-    assert len(tracker.save()) == month < 20_000
+    assert len(tracker.save()) == month < 25_000
+
+
+def test_the_inner_interval_is_counted_beside_the_published_one() -> None:
+    tracker = CoverageTracker()
+    tracker.published(forecast(START, 0.0, 600.0))  # 0.1 at 100 W, 0.9 at 500 W
+    for lead, power in zip(LEADS_MS, (50.0, 300.0, 700.0), strict=True):
+        tracker.happened(START + lead, power)
+    again = CoverageTracker(tracker.save())
+    for one in (tracker, again):
+        assert one.coverage().observed == pytest.approx(2 / 3, abs=1e-4)
+        assert one.inner_coverage().observed == pytest.approx(1 / 3, abs=1e-4)
+        assert one.inner_coverage().nominal == pytest.approx(0.8)
+
+
+def test_state_of_an_older_agent_is_read() -> None:
+    target = START + HOUR_MS
+    old = f'{{"hits": "110", "pending": {{"{target}": [[100.0, 200.0]]}}}}'
+    tracker = CoverageTracker(old)
+    tracker.happened(target, 150.0)
+    assert tracker.coverage().count == 4
+    assert tracker.inner_coverage().observed is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.forecasting.calibration import Calibration
 from edge_agent.forecasting.engine import ForecastEngine
 from edge_agent.forecasting.interval_store import IntervalStore
 from edge_agent.storage.state_store import StateDatabase, StateStore
@@ -137,3 +138,85 @@ def test_outcomes_count_again_after_a_clock_that_was_ahead_is_set_back(
     store.upsert(Interval(NOW + k * STEP_MS, "farm", "ac_power", truth, 3) for k in range(8))
     later = forecaster.issue(NOW + 8 * STEP_MS)
     assert later.series["ac_power"].coverage.count == 1
+
+
+def live(forecaster: ForecastEngine, first: int, steps: int, share: float) -> None:
+    """A forecast every quarter of an hour; the plant gives ``share`` of the clear sky."""
+    power = share * Sky.over(SITE, NOW, first + steps).power
+    for step in range(first, first + steps):
+        forecaster.issue(NOW + step * STEP_MS)
+        outcome = Interval(NOW + step * STEP_MS, "farm", "ac_power", float(power[step]), 3)
+        forecaster._intervals.upsert([outcome])
+
+
+def test_what_the_site_taught_is_published_and_survives_a_restart(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries],
+) -> None:
+    forecaster, bundles, _ = engine
+    live(forecaster, 0, 3 * STEPS_PER_DAY + 4, 0.6)
+    # Persistence spreads by what it does not know yet; a sky this steady narrows the interval.
+    restarted = ForecastEngine("farm", SITE, forecaster._intervals, forecaster._state, bundles)
+    now = NOW + (3 * STEPS_PER_DAY + 4) * STEP_MS
+    history = restarted._history(now)
+    raw = smart_persistence_quantiles(SITE, history)
+    published = np.array(restarted.issue(now).series["ac_power"].quantiles)
+    expected = np.array(forecaster.issue(now).series["ac_power"].quantiles)
+    assert np.abs(published - raw).max() > 5.0
+    np.testing.assert_allclose(published, expected, atol=25.0)
+
+
+@pytest.mark.parametrize("text", ["nonsense", '{"version": 1, "models": 4}', "[]"])
+def test_a_damaged_saved_correction_does_not_silence_the_site(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries], text: str
+) -> None:
+    forecaster, bundles, _ = engine
+    with forecaster._state._database.transaction() as run:
+        for key in ("calibration", "coverage"):
+            run.execute("INSERT INTO state VALUES (?, ?, 0)", (key, text))
+    again = ForecastEngine("farm", SITE, forecaster._intervals, forecaster._state, bundles)
+    assert max(again.issue(NOW).series["ac_power"].median) > 0
+    again.issue(NOW + 4 * STEP_MS)
+    assert isinstance(again._state.get("calibration"), dict)
+
+
+def test_a_correction_that_fails_leaves_the_forecast_as_it_is(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries], caplog: pytest.LogCaptureFixture
+) -> None:
+    forecaster, _, series = engine
+
+    class Broken(Calibration):
+        def apply(self, *args: object) -> np.ndarray:  # type: ignore[override]
+            return np.full((7, HORIZON_STEPS), np.nan)
+
+    forecaster._calibration = Broken()
+    published = forecaster.issue(NOW).series["ac_power"].quantiles
+    np.testing.assert_allclose(published, smart_persistence_quantiles(SITE, series), atol=0.06)
+    assert "is published as it is" in caplog.text
+    assert type(forecaster._calibration) is Calibration
+
+
+def test_learning_that_fails_does_not_silence_the_site(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries], caplog: pytest.LogCaptureFixture
+) -> None:
+    forecaster, _, _ = engine
+
+    class Broken(Calibration):
+        def happened(self, start: int, power: float) -> None:
+            raise FloatingPointError("damaged")
+
+    forecaster._calibration = Broken()
+    assert max(forecaster.issue(NOW).series["ac_power"].median) > 0
+    assert "begins anew" in caplog.text
+
+
+def test_a_plant_above_its_nameplate_is_not_cut_to_it(
+    engine: tuple[ForecastEngine, OneBundle, SiteSeries],
+) -> None:
+    forecaster, _, series = engine
+    assert forecaster._limit(series) == SITE.ac_capacity_w
+    for peaks, limit in ((1, 5000.0), (2, 5400.0)):
+        power = series.ac_power.copy()
+        power[:peaks] = 5400.0
+        assert forecaster._limit(SiteSeries(series.start, power)) == limit
+    wrong = SiteSeries(series.start, np.full(len(series), 1e9))
+    assert forecaster._limit(wrong) == 1.5 * SITE.ac_capacity_w

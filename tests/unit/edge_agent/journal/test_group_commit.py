@@ -138,3 +138,83 @@ def test_a_large_queue_goes_in_several_groups_of_bounded_size(count: int) -> Non
     assert disk.items == list(range(count))
     assert max(len(group) for group in disk.groups) <= 5_000
     writer.close(5)
+
+
+class Uptime:
+    """A clock that the test moves, and a committer that looks at it."""
+
+    def __init__(self, disk: Disk, window_s: float) -> None:
+        self.now = 1000.0
+        self.writer: GroupCommitter[int] = GroupCommitter(
+            disk.write, window_s=window_s, limit=100, reserve=5, monotonic=self, name="test"
+        )
+
+    def __call__(self) -> float:
+        return self.now
+
+    def run(self, seconds: float) -> None:
+        """Time goes on; the thread looks again."""
+        self.now += seconds
+        with self.writer._changed:
+            self.writer._changed.notify_all()
+
+
+def test_a_round_that_begins_when_the_window_ends_is_not_torn_apart() -> None:
+    disk = Disk()
+    clock = Uptime(disk, window_s=30.0)
+    for item in range(6):  # polls every 5 s
+        clock.writer.submit(item)
+        clock.run(5.0)
+    for item in (6, 7, 8):  # a round of three at the end of the window, 0.2 s apart
+        clock.writer.submit(item)
+        clock.run(0.2)
+    assert disk.groups == []
+    clock.run(0.3)
+    until(lambda: disk.groups == [tuple(range(9))])
+    clock.writer.close(5)
+
+
+def test_items_that_never_pause_wait_no_longer_than_a_second_more() -> None:
+    disk = Disk()
+    clock = Uptime(disk, window_s=30.0)
+    clock.writer.submit(0)
+    clock.run(29.9)
+    for item in range(1, 11):
+        clock.writer.submit(item)
+        clock.run(0.1)
+    assert disk.groups == []
+    clock.writer.submit(11)
+    clock.run(0.11)
+    until(lambda: disk.groups == [tuple(range(12))])
+    clock.writer.close(5)
+
+
+def test_a_patient_nudge_goes_with_the_next_items_and_else_waits_some_windows() -> None:
+    disk = Disk()
+    clock = Uptime(disk, window_s=30.0)
+    clock.writer.nudge(patient=True)
+    clock.run(40.0)
+    clock.writer.submit(1)
+    clock.run(29.0)
+    assert disk.groups == []
+    clock.run(2.0)
+    until(lambda: disk.groups == [(1,)])
+    clock.writer.nudge(patient=True)
+    clock.run(119.0)
+    assert disk.groups == [(1,)]
+    clock.run(2.0)
+    until(lambda: disk.groups == [(1,), ()])
+    clock.writer.close(5)
+
+
+def test_an_urgent_item_is_not_put_off_by_those_that_follow() -> None:
+    disk = Disk()
+    clock = Uptime(disk, window_s=30.0)
+    disk.may_write.clear()
+    clock.writer.submit(1, urgent=True)
+    clock.writer.submit(2)
+    clock.run(0.0)
+    disk.may_write.set()
+    until(lambda: 1 in disk.items)
+    clock.writer.flush(5)
+    clock.writer.close(5)
