@@ -8,7 +8,8 @@ the middle of an hour says little about it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from .solar_geometry import (
     apparent_elevation,
     solar_position,
 )
+
+if TYPE_CHECKING:
+    from .learned_site import LearnedSite
 
 CSI_MAX = 1.6
 """Clear-sky indices above this are cut: broken cloud exceeds 1 by tens of percent for minutes, and
@@ -54,21 +58,35 @@ class Sky:
     step_ms: int = STEP_MS
 
     @classmethod
-    def over(cls, site: Site, start: Instant, steps: int, step_ms: int = STEP_MS) -> Sky:
-        """The sky over ``steps`` intervals of ``step_ms`` from ``start``."""
+    def over(
+        cls,
+        site: Site,
+        start: Instant,
+        steps: int,
+        step_ms: int = STEP_MS,
+        learned: LearnedSite | None = None,
+    ) -> Sky:
+        """The sky over ``steps`` intervals of ``step_ms`` from ``start``.
+
+        With ``learned`` its clear-sky power is taken: planes, shade, haze and cut-off as measured.
+        """
         midpoints = start + step_ms // 2 + np.arange(steps, dtype=np.int64) * step_ms
         position = solar_position(midpoints, site.latitude, site.longitude)
         seen = apparent_elevation(position.elevation, pressure=site.pressure)
         if step_ms > STEP_MS and step_ms % STEP_MS == 0:
             quarters = step_ms // STEP_MS
-            fine = cls.over(site, start, steps * quarters)
+            fine = cls.over(site, start, steps * quarters, learned=learned)
             ghi, power = (
                 values.reshape(steps, quarters).mean(axis=1) for values in (fine.ghi, fine.power)
             )
         else:
             clear = simplified_solis(seen, pressure=site.pressure, dni_extra=position.dni_extra)
-            poa = clearsky_poa(position, clear, site.tilt, site.azimuth)
-            ghi, power = clear.ghi, clearsky_ac_power(poa, site.dc_capacity_w, site.ac_capacity_w)
+            ghi = clear.ghi
+            if learned is None:
+                poa = clearsky_poa(position, clear, site.tilt, site.azimuth)
+                power = clearsky_ac_power(poa, site.dc_capacity_w, site.ac_capacity_w)
+            else:
+                power = learned.clear_power_under(position)
         return cls(
             position=position,
             ghi=ghi,
@@ -79,6 +97,27 @@ class Sky:
             capacity_w=site.ac_capacity_w,
             step_ms=step_ms,
         )
+
+    def part(self, first: int, last: int) -> Sky:
+        """Intervals ``first`` up to but not including ``last``."""
+        cut = slice(first, last)
+        position = replace(
+            self.position,
+            **{one.name: getattr(self.position, one.name)[cut] for one in fields(self.position)},
+        )
+        return replace(
+            self,
+            position=position,
+            ghi=self.ghi[cut],
+            power=self.power[cut],
+            incidence=self.incidence[cut],
+            air_mass=self.air_mass[cut],
+            daylight=self.daylight[cut],
+        )
+
+    def with_power(self, power: FloatArray) -> Sky:
+        """The same sky over a plant that would give ``power`` [W] under it."""
+        return replace(self, power=power, daylight=power > DAYLIGHT_SHARE * self.capacity_w)
 
 
 def clear_sky_index(power: FloatArray, sky: Sky) -> FloatArray:

@@ -23,6 +23,7 @@ from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY
 from models.features.build import FeatureArray, build_features, build_windows
 from models.features.conditions import CONDITIONS, CONDITIONS_DIGEST
 from models.features.demand_spec import DEMAND_FEATURES, demand_digest
+from models.features.learned_site import LearnedSite
 from models.features.risk_columns import RISK_COLUMNS, RISK_DIGEST
 from models.features.site import FloatArray, Site, SiteSeries
 from models.features.sky import Sky
@@ -140,16 +141,27 @@ class BundleForecaster:
         return combine(self._trees.predict(features) + anchor, others, shares).T
 
     def predict(
-        self, site: Site, series: SiteSeries, weather: WeatherSeries | None = None
+        self,
+        site: Site,
+        series: SiteSeries,
+        weather: WeatherSeries | None = None,
+        learned: LearnedSite | None = None,
     ) -> FloatArray:
-        """Power quantiles [W] issued at the end of ``series``, ``(levels, HORIZON_STEPS)``."""
+        """Power quantiles [W] issued at the end of ``series``, ``(levels, HORIZON_STEPS)``.
+
+        ``learned`` takes the place of ``site`` where its own measurements have taught something.
+        """
+        if learned is not None:
+            site = learned.site
         recent = series.window(len(series) - HISTORY_STEPS, len(series))
-        sky = Sky.over(site, recent.start, HISTORY_STEPS + HORIZON_STEPS + STEPS_PER_DAY)
+        reach = HISTORY_STEPS + HORIZON_STEPS + STEPS_PER_DAY
+        sky = Sky.over(site, recent.start, reach, learned=learned)
         features = build_features(site, recent, [HISTORY_STEPS], sky=sky, weather=weather)[0]
         window = build_windows(site, recent, [HISTORY_STEPS], sky)[0]
         index = self.predict_normalised(features, window)
         clear = sky.power[HISTORY_STEPS : HISTORY_STEPS + HORIZON_STEPS]
-        return to_power(index.T, clear, site.ac_capacity_w)
+        limit = learned.limit_w if learned else site.ac_capacity_w
+        return to_power(index.T, clear, limit)
 
 
 def _other_trees(
