@@ -67,16 +67,25 @@ def _is_user_error(error: Exception) -> bool:
 
 @app.command()
 def preprocess(
-    input_dir: Annotated[Path, typer.Option(help="Raw files: NSRDB, TMY3.")],
+    input_dir: Annotated[
+        Path, typer.Option(help="Raw files: NSRDB, TMY3, meter, weather, PV power.")
+    ],
     output_dir: Annotated[Path, typer.Option(help="Where processed files and reports go.")],
     capacity: Annotated[float, typer.Option(help="Capacity of the site in kW.")],
     workers: Annotated[int, typer.Option(help="Files at the same time.", min=1)] = 1,
     no_validate: Annotated[
         bool, typer.Option("--no-validate", help="Keep rows that break physical limits.")
     ] = False,
+    latitude: Annotated[
+        float | None, typer.Option(help="Of the site, for files that do not know it.")
+    ] = None,
+    longitude: Annotated[float | None, typer.Option(help="Degrees east.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Of stamps that state none, e.g. Europe/Paris.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Clean raw weather files and engineer features. Exit code 1 asks for a look."""
+    """Clean raw files and engineer features. Exit code 1 asks for a look."""
     from central.intake.preprocess import exit_status
     from central.intake.preprocess import preprocess as preprocess_files
 
@@ -88,6 +97,8 @@ def preprocess(
             capacity_kw=capacity,
             workers=workers,
             validate=not no_validate,
+            place=None if latitude is None or longitude is None else (latitude, longitude),
+            zone=timezone,
             progress=lambda report: bar.update(task, advance=1, description=report.input),
         )
     if as_json:
@@ -97,6 +108,9 @@ def preprocess(
         for report in reports:
             table.add_row(*_file_row(report))
         _console.print(table)
+        for report in reports:
+            for doubt in report.doubts:
+                _console.print(f"{report.input}: {doubt}", markup=False)
     raise typer.Exit(exit_status(reports))
 
 

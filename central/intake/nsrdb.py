@@ -30,6 +30,9 @@ COLUMNS = (
     SourceColumn("Wind Speed", "wind_speed", "m/s"),
     SourceColumn("Wind Direction", "wind_direction", "deg"),
     SourceColumn("Relative Humidity", "relative_humidity", "%"),
+    # some exports, and the owner's runbook, spell them so
+    SourceColumn("WindSpeed", "wind_speed", "m/s"),
+    SourceColumn("Humidity", "relative_humidity", "%"),
     SourceColumn("Pressure", "pressure", "mbar"),
     SourceColumn("Precipitable Water", "precipitable_water", "cm"),
 )

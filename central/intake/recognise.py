@@ -7,6 +7,7 @@ the telling lines among the first three is enough.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 from .errors import IntakeError
@@ -32,22 +33,28 @@ _TMY3_SIGNS = (
     re.compile(r'\d{6},"?[^",]+"?,[A-Z]{2},-?\d'),
 )
 
-_KNOWN = (
+KNOWN_FORMATS = (
     "NSRDB (a line 'Source,Location ID,...', a line of values, a header "
     "'Year,Month,Day,Hour,Minute,...') and TMY3 (a station line, a "
     "header 'Date (MM/DD/YYYY),Time (HH:MM),...')"
 )
 
 
+def sign_of(head: Sequence[str]) -> SourceFormat | None:
+    """The format that one of the first three lines tells of; None when none does."""
+    if any(sign.match(line) for line in head[:3] for sign in _TMY3_SIGNS):
+        return SourceFormat.TMY3
+    if any(sign.match(line) for line in head[:3] for sign in _NSRDB_SIGNS):
+        return SourceFormat.NSRDB
+    return None
+
+
 def recognise(text: SourceText) -> SourceFormat:
     """Format of ``text``. Raises ``IntakeError`` naming the known formats when it is none."""
-    head = text.lines[:3]
-    if any(sign.match(line) for line in head for sign in _TMY3_SIGNS):
-        return SourceFormat.TMY3
-    if any(sign.match(line) for line in head for sign in _NSRDB_SIGNS):
-        return SourceFormat.NSRDB
+    if (found := sign_of(text.lines)) is not None:
+        return found
     raise IntakeError(
-        f"unknown format, begins with {text.lines[0][:60]!r}; known formats: {_KNOWN}",
+        f"unknown format, begins with {text.lines[0][:60]!r}; known formats: {KNOWN_FORMATS}",
         file=text.file,
         line=1,
     )

@@ -14,7 +14,8 @@
 
 The first two are decided in ``table``. An optional column that is missing in more than 5 % of the
 rows is left out whole instead (a note says so). Rows out of order are sorted, not removed. Limits
-of irradiance against the sun, stale runs and offsets have their place here when they come.
+of irradiance against the sun, stale runs and clocks are judged later (``judge_weather``); tables
+with time stamps have their own rules (``series_rules``).
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
   hour-ending stamps taken for instants show up here.
 - *Closure*: GHI = DNI cos(zenith) + DHI, the median over daylight.
 
-A suspicion is reported, never a reason to change data. Fault-by-fault detection belongs to the row
-rules that are to come.
+A suspicion is reported, never a reason to change data. Clocks that stepped within a file are found
+by ``clock_shift``, rows at fault by ``judge_weather``.
 """
 
 from __future__ import annotations

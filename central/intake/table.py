@@ -20,6 +20,7 @@ from .source_text import SourceText
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 _EXAMPLES_PER_RULE = 3
 

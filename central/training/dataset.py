@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -24,6 +24,8 @@ from models.contract.timestamps import (
     format_iso8601,
 )
 from models.features.build import FeatureArray, build_features, build_windows
+from models.features.learned_site import learn_site
+from models.features.learned_sky import learned_sky
 from models.features.site import FloatArray, IntArray, Site, SiteSeries
 from models.features.sky import Sky, clear_sky_index
 from models.features.spec import (
@@ -60,12 +62,36 @@ class TrainingSite:
     resolution_minutes: int = 15
     weather: WeatherArchive | None = None
     """Forecasts of the weather as they were known at the time."""
+    declared: Site | None = None
+    """What the form says, where ``site`` is what was learned; scores are shares of its capacity."""
+    learned_sky: Sky | None = None
+    """Over the series, one horizon and a day more; the plain one of ``site`` unless given."""
 
     @cached_property
     def sky(self) -> Sky:
         """The cloudless sky over the series, one horizon and a day more."""
-        steps = len(self.series) + HORIZON_STEPS + STEPS_PER_DAY
-        return Sky.over(self.site, self.series.start, steps, self.series.step_ms)
+        if self.learned_sky is not None:
+            return self.learned_sky
+        return Sky.over(self.site, self.series.start, self.reach, self.series.step_ms)
+
+    @property
+    def reach(self) -> int:
+        """Intervals that ``sky`` spans."""
+        return len(self.series) + HORIZON_STEPS + STEPS_PER_DAY
+
+    @property
+    def capacity_w(self) -> float:
+        """What errors are shares of."""
+        return (self.declared or self.site).ac_capacity_w
+
+    def learn(self, until: int, every_days: int) -> TrainingSite:
+        """The same as its box sees it: learned from its measurements, again and again.
+
+        What does not change from day to day is learned from the intervals before ``until``.
+        """
+        once = learn_site(self.site, self.series.window(0, until))
+        sky = learned_sky(self.site, self.series, self.reach, base=once.site, every_days=every_days)
+        return replace(self, site=once.site, declared=self.site, learned_sky=sky)
 
     def by_weather(self, issues: IntArray) -> Iterator[tuple[IntArray, SkyWeather | None]]:
         """``issues`` grouped by the weather forecast that was known at them."""
@@ -176,7 +202,7 @@ def draw_rows(
         begin = issue - int(random.integers(0, HISTORY_STEPS))
         window = site.series.window(issue - HISTORY_STEPS, issue + HORIZON_STEPS)
         window.ac_power[: begin - issue + HISTORY_STEPS] = np.nan
-        local = Sky.over(site.site, window.start, len(window) + STEPS_PER_DAY)
+        local = sky.part(issue - HISTORY_STEPS, issue + HORIZON_STEPS + STEPS_PER_DAY)
         here = np.array([HISTORY_STEPS])
         parts.append(_rows_of(site.site, window, here, _draw_leads(random), local))
     features, index, clear = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -202,7 +202,7 @@ def forecast_sets(forecasts: Sequence[ForecastCases], preset: Preset) -> list[Fo
         sets.append(
             ForecastSet(
                 site=cases.site.name,
-                capacity_w=site.ac_capacity_w,
+                capacity_w=cases.site.capacity_w,
                 targets=series.start + place * STEP_MS,
                 actual=cases.actual,
                 quantiles=np.moveaxis(one.quantiles, 1, 0),
@@ -235,11 +235,11 @@ def _judge(forecasts: list[ForecastCases]) -> dict[str, Score]:
             score_by_lead(
                 cases.actual,
                 one.quantiles,
-                smart_persistence(site, series, cases.issues),
+                smart_persistence(site, series, cases.issues, sky=sky),
                 diurnal_persistence(
                     series.ac_power, cases.issues, HORIZON_STEPS, sky.power, site.ac_capacity_w
                 ),
-                site.ac_capacity_w,
+                cases.site.capacity_w,
                 solar_days(targets, site.longitude),
             )
         )

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from central.intake import judge_power
 from central.store import Queries
-from models.contract.timestamps import STEP_MS, Instant, floor_to_step
+from models.contract.timestamps import MINUTE_MS, STEP_MS, Instant, floor_to_step
 from models.features.site import FloatArray, IntArray, SiteSeries
 
 from .dataset import TrainingSite
@@ -86,8 +87,13 @@ def training_sites(
         if series is None:
             continue
         last = series.index(floor_to_step(until))
-        series = SiteSeries(series.start, series.ac_power[: max(0, last)])
-        if len(series):
+        power = series.ac_power[: max(0, last)]
+        if len(power):
+            # What a plant was kept from, or a logger made up, says nothing about the sky. What its
+            # inverter cuts off does: the learned yardstick is cut off at the same level.
+            judged = judge_power(power, STEP_MS // MINUTE_MS)
+            power = np.where(judged.unfit & ~judged.clipped, np.nan, power)
+            series = SiteSeries(series.start, power)
             archive = None
             if weather and table.weather:
                 archive = read_weather_archive(base / table.weather)

@@ -42,6 +42,7 @@ Progress = Callable[[str], None]
 PARITY_ROWS = 10_000
 GOLDEN_CASES = 4
 STEPS = (
+    "learn sites",
     "draw",
     "fit trees",
     "fit networks",
@@ -98,6 +99,12 @@ def train(
     if weather_mode is WeatherMode.NONE and any(one.weather is not None for one in sites):
         raise TrainingDataError("weather_mode: 'none', but a site brings a weather forecast")
     sites = usable_sites(sites, preset.spans, progress)
+    stage("learn sites")
+    sites = usable_sites(
+        [one.learn(preset.spans.of(one)["train"][1], preset.learn_every_days) for one in sites],
+        preset.spans,
+        progress,
+    )
     random = np.random.default_rng(preset.seed)
     generation = train_generation(sites, preset, random, progress, stage)
     stage("other models")

@@ -33,6 +33,8 @@ class Preset:
     """LSTM examples over all sites."""
     case_every: int
     """Issues between two whole forecasts on the blend and test spans; prime, to hit every hour."""
+    learn_every_days: int = 7
+    """How often a site is learned anew along its history."""
     spans: Spans = Spans()
     seed: int = 1
 
@@ -51,6 +53,7 @@ PRESETS = {
         rows=60_000,
         windows=2_500,
         case_every=11,
+        learn_every_days=28,
     ),
     PresetName.FULL: Preset(
         TreeSettings(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +23,7 @@ from models.contract.timestamps import HORIZON_STEPS, HOUR_MS, STEP_MS, Instant,
 from models.features.site import FloatArray, Site, SiteSeries
 from models.features.sky import Sky
 from models.features.spec import HISTORY_STEPS as FEATURE_STEPS
+from models.features.weather import WeatherSeries
 from models.forecasters.bundle import NAME as BUNDLE_MODEL
 from models.forecasters.bundle import BundleForecaster
 from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
@@ -31,12 +33,14 @@ from models.forecasters.persistence import smart_persistence_quantiles
 from .calibration import Calibration
 from .coverage import CoverageTracker
 from .interval_store import IntervalStore
+from .site_learner import SiteLearner
 
 _log = logging.getLogger(__name__)
 
 QUANTITY = "ac_power"
 _COVERAGE_KEY = "coverage"
 _CALIBRATION_KEY = "calibration"
+_SITE_KEY = "learned_site"
 _DECIMALS = 1
 _MOST_OVER_NAMEPLATE = 1.5
 _BACK_STEPS = max(PERSISTENCE_STEPS, FEATURE_STEPS)
@@ -48,6 +52,7 @@ class Spoken(NamedTuple):
     model: str
     quantiles: FloatArray
     bundle: str | None = None
+    weather_mode: WeatherMode = WeatherMode.NONE
 
 
 class ActiveBundle(Protocol):
@@ -91,11 +96,13 @@ class ForecastEngine:
         intervals: IntervalStore,
         state: StateStore,
         bundles: ActiveBundle,
+        weather: Callable[[Instant], WeatherSeries | None] = lambda now: None,
     ) -> None:
-        self._name, self._site = site_name, site
+        self._name, self._site, self._weather = site_name, site, weather
         self._intervals, self._state, self._bundles = intervals, state, bundles
         self._coverage = CoverageTracker(self._saved(_COVERAGE_KEY))
         self._calibration = Calibration(self._saved(_CALIBRATION_KEY))
+        self._learner = SiteLearner(site_name, site, intervals, self._saved(_SITE_KEY))
         self._loaded: tuple[Path, BundleForecaster] | None = None
         self._broken: Path | None = None
         self._counted_until: Instant = 0
@@ -105,8 +112,11 @@ class ForecastEngine:
         start = floor_to_step(now)
         series = self._history(start)
         self._count_outcomes(series)
+        if self._learner.refresh(start):
+            self._save(_SITE_KEY, self._learner.save())
+        learned = self._learner.site
         spoken = self._with_bundle(series) or Spoken(
-            PERSISTENCE_MODEL, smart_persistence_quantiles(self._site, series)
+            PERSISTENCE_MODEL, smart_persistence_quantiles(learned.site, series, learned=learned)
         )
         forecast = Forecast(
             site=self._name,
@@ -114,7 +124,7 @@ class ForecastEngine:
             start=start,
             series={QUANTITY: self._published(spoken, series)},
             bundle=spoken.bundle,
-            weather_mode=WeatherMode.NONE,
+            weather_mode=spoken.weather_mode,
         )
         self._coverage.published(forecast)
         self._save(_COVERAGE_KEY, self._coverage.save())
@@ -125,7 +135,8 @@ class ForecastEngine:
     def _published(self, spoken: Spoken, series: SiteSeries) -> ForecastSeries:
         quantiles = spoken.quantiles
         try:
-            sky = Sky.over(self._site, series.end, HORIZON_STEPS)
+            learned = self._learner.site
+            sky = Sky.over(learned.site, series.end, HORIZON_STEPS, learned=learned)
             quantiles = self._calibration.apply(
                 spoken.model,
                 spoken.bundle,
@@ -147,7 +158,8 @@ class ForecastEngine:
         seen = np.sort(series.ac_power[np.isfinite(series.ac_power)])
         highest = float(seen[-2]) if len(seen) > 1 else 0.0  # a lone peak may be a bad reading
         declared = self._site.ac_capacity_w
-        return max(declared, min(highest, _MOST_OVER_NAMEPLATE * declared))
+        most = _MOST_OVER_NAMEPLATE * declared
+        return max(declared, min(max(highest, self._learner.site.capacity_w), most))
 
     def _saved(self, key: str) -> Any:
         try:
@@ -180,7 +192,11 @@ class ForecastEngine:
                 if self._loaded is None or self._loaded[0] != directory:
                     self._loaded = (directory, BundleForecaster.load(directory))
                 forecaster = self._loaded[1]
-                quantiles = forecaster.predict(self._site, series)
+                mode = forecaster.manifest.weather_mode
+                # A bundle that was trained without weather has never seen those columns filled.
+                weather = None if mode is WeatherMode.NONE else self._weather(series.end)
+                learned = self._learner.site
+                quantiles = forecaster.predict(learned.site, series, weather, learned)
                 _check(quantiles)
             except Exception as error:  # whatever a model does, the site gets a forecast
                 _log.exception("bundle %s failed", directory.name)
@@ -190,7 +206,8 @@ class ForecastEngine:
                     return None
                 continue
             self._bundles.forecast_succeeded(directory)
-            return Spoken(BUNDLE_MODEL, quantiles, forecaster.manifest.bundle_id)
+            told = WeatherMode.NONE if weather is None else WeatherMode.ARCHIVED_NWP
+            return Spoken(BUNDLE_MODEL, quantiles, forecaster.manifest.bundle_id, told)
         return None
 
     def _count_outcomes(self, series: SiteSeries) -> None:

@@ -87,6 +87,8 @@ class Sky:
                 power = clearsky_ac_power(poa, site.dc_capacity_w, site.ac_capacity_w)
             else:
                 power = learned.clear_power_under(position)
+                # Hills and labels: where it never gave anything it will not now.
+                power = np.where(position.elevation < learned.lowest_elevation, 0.0, power)
         return cls(
             position=position,
             ghi=ghi,

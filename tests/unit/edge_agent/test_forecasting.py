@@ -60,6 +60,12 @@ def engine(tmp_path: Path) -> tuple[ForecastEngine, OneBundle, SiteSeries]:
     return ForecastEngine("farm", SITE, intervals, state, bundles), bundles, series
 
 
+def uncorrected(forecaster: ForecastEngine, series: SiteSeries) -> np.ndarray:
+    """Smart persistence of the site as it has been learned."""
+    learned = forecaster._learner.site
+    return smart_persistence_quantiles(learned.site, series, learned=learned)
+
+
 def test_without_a_bundle_smart_persistence_speaks(
     engine: tuple[ForecastEngine, OneBundle, SiteSeries],
 ) -> None:
@@ -70,7 +76,7 @@ def test_without_a_bundle_smart_persistence_speaks(
     assert forecast.issued_at == NOW + 12_345
     one = forecast.series["ac_power"]
     assert one.model == "smart_persistence"
-    expected = smart_persistence_quantiles(SITE, series)
+    expected = uncorrected(forecaster, series)
     np.testing.assert_allclose(one.quantiles, expected, atol=0.06)
     assert len(one.median) == HORIZON_STEPS
 
@@ -158,8 +164,8 @@ def test_what_the_site_taught_is_published_and_survives_a_restart(
     restarted = ForecastEngine("farm", SITE, forecaster._intervals, forecaster._state, bundles)
     now = NOW + (3 * STEPS_PER_DAY + 4) * STEP_MS
     history = restarted._history(now)
-    raw = smart_persistence_quantiles(SITE, history)
     published = np.array(restarted.issue(now).series["ac_power"].quantiles)
+    raw = uncorrected(restarted, history)
     expected = np.array(forecaster.issue(now).series["ac_power"].quantiles)
     assert np.abs(published - raw).max() > 5.0
     np.testing.assert_allclose(published, expected, atol=25.0)
@@ -190,7 +196,7 @@ def test_a_correction_that_fails_leaves_the_forecast_as_it_is(
 
     forecaster._calibration = Broken()
     published = forecaster.issue(NOW).series["ac_power"].quantiles
-    np.testing.assert_allclose(published, smart_persistence_quantiles(SITE, series), atol=0.06)
+    np.testing.assert_allclose(published, uncorrected(forecaster, series), atol=0.06)
     assert "is published as it is" in caplog.text
     assert type(forecaster._calibration) is Calibration
 

@@ -73,12 +73,16 @@ def test_bad_file_escalates_and_the_others_go_on(
     assert good.error is None
     assert [r.output is None for r in reports] == [True, True, False]
     assert exit_status(reports) == 1
-    # A report for each, a table only for the good one, nothing temporary.
+    # A report for each, tables only for the good one, nothing temporary.
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert [name for name in written if name.endswith(".csv")] == [
         "solar_processed_20260102T030405Z_good.csv"
     ]
-    assert len(written) == 4
+    assert [name for name in written if name.startswith("refused_")] == [
+        "refused_20260102T030405Z_alien.report.json",
+        "refused_20260102T030405Z_bad.report.json",
+    ]
+    assert len(written) == 5
 
 
 def test_workers_do_not_change_the_output(lines: list[str], write: Write, tmp_path: Path) -> None:
