@@ -40,6 +40,7 @@ OFFSET_WEATHER: tuple[str, ...] = (
     "cloud_ice_water",
     "relative_humidity",
     "precipitation",
+    "longwave_down",
 )
 WEATHER_COLUMNS: tuple[str, ...] = (
     # at the target

@@ -15,6 +15,8 @@ from .weather import SkyWeather
 
 _BRIGHT = 20.0
 """Irradiance [W/m2] above which shares of it mean something."""
+_SKEWED = {"cloud_liquid_water": 50.0, "cloud_ice_water": 100.0, "precipitation": 5.0}
+"""Quantities that are read as ``log(1 + factor * value)``."""
 _BELIEVED = (0.6, 1.4)
 """How far the forecast's level is corrected by what was measured lately."""
 
@@ -35,7 +37,8 @@ def weather_columns(
     if weather is None:
         nothing = np.full((len(issue), 1), np.nan)
         return dict.fromkeys(WEATHER_COLUMNS, nothing)
-    sky, hour, plain = recent.sky, recent.hour, weather.plain
+    sky, hour = recent.sky, recent.hour
+    plain = {name: _evened(name, values) for name, values in weather.plain.items()}
     power = weather.power_index * sky.power
     known_clear = np.where(np.isfinite(weather.power_index), sky.power, np.nan)
     around, day = Ratio(power, known_clear), _by_day(power, known_clear, solar_day)
@@ -69,6 +72,12 @@ def weather_columns(
         columns["weather_ratio_7d"]
     )
     return columns
+
+
+def _evened(name: str, values: FloatArray) -> FloatArray:
+    """Water in clouds and rain span decades: their logarithm, 0 for none."""
+    factor = _SKEWED.get(name)
+    return values if factor is None else np.log1p(factor * np.maximum(values, 0.0))
 
 
 def believed_ratio(ratio: FloatArray) -> FloatArray:
