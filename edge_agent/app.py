@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from firmware_bridge import Buses, Link, link_of, open_driver
 from firmware_bridge.flight import DumpLimit
 from firmware_bridge.serial_ports import stable_name
+from models.contract import topics
 from models.contract.clock import Clock, open_clock
 from models.contract.messages import BundleStatus, SeqRange
 from models.contract.record import Record
@@ -38,12 +39,14 @@ from .forecasting.cycle import ForecastCycle
 from .forecasting.engine import ForecastEngine, NoBundle
 from .forecasting.interval_keeper import IntervalKeeper
 from .forecasting.interval_store import IntervalStore
+from .forecasting.weather_keeper import WeatherKeeper
 from .home_assistant import HomeAssistant, describe_devices
 from .journal.boot import boot_id
 from .journal.journal import Journal
 from .journal.thinning import KeptRow
 from .ledger.ledger import Ledger
 from .ledger.loop import LedgerLoop
+from .local_zone import local_zone
 from .settings import EdgeSettings
 from .status.agent_alerts import AgentAlerts
 from .status.agent_facts import AgentFacts
@@ -194,6 +197,8 @@ class Agent:
         self._fetches = RetainedFetches(self._uplink)
         self._updater = self._open_updater()
         self._intervals = intervals = IntervalStore(database)
+        self._weather = WeatherKeeper(settings.agent.id, settings.site, self._state)
+        self._uplink.session.watch(topics.build(settings.agent.id, "weather"), self._on_weather)
         self._cycle = ForecastCycle(
             IntervalKeeper(settings.agent.id, settings.roles, intervals),
             ForecastEngine(
@@ -202,6 +207,8 @@ class Agent:
                 intervals,
                 self._state,
                 self._updater or NoBundle(),
+                self._weather.series,
+                local_zone(settings.agent.timezone, settings.site.longitude),
             ),
             self._journal,
             clock,
@@ -232,6 +239,9 @@ class Agent:
             self._alerts.listeners.append(self._home.note_alert)
         self._alerts.start()
         self._clock_keeper.start()
+
+    def _on_weather(self, _topic: str, payload: bytes) -> None:
+        self._worker.submit(self._weather.received, payload)
 
     def _listen_to_journal(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ from .clock.settings import ClockSettings
 from .devices.tables import DeviceTable
 from .home_assistant import HomeAssistantSettings
 from .journal.journal import JournalSettings
+from .local_zone import check_zone
 from .status.local_settings import LocalSettings
 from .supervision import ResourceLimits, SupervisionSettings
 from .updating.update_settings import UpdateSettings
@@ -37,6 +38,9 @@ class AgentSettings:
     """Holds ``status.json``, in memory; where it is not there, ``data_dir`` does."""
     clock_anchor: str | None = None
     """File of a scaled clock (the demo); without it the wall clock."""
+    timezone: str | None = None
+    """IANA name of the clock that the people of the site live by, for their demand; default: the
+    sun's own hour at the site's longitude."""
     status_every_s: float = 30.0
     """How often the status is published and written, real time."""
 
@@ -45,6 +49,7 @@ class AgentSettings:
             check_identifier(self.id)
         except ValueError as error:
             raise ValueError(f"id: {error}") from None
+        check_zone(self.timezone)
         if not 0.2 <= self.status_every_s <= 3600:
             raise ValueError("status_every_s: must be between 0.2 and 3600 seconds")
 

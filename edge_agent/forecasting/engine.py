@@ -11,12 +11,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from edge_agent.local_zone import local_zone
 from edge_agent.storage.state_store import StateStore
+from models.bundle.names import DEMAND
 from models.contract.fields import Json
 from models.contract.forecast import LEVELS, Forecast, ForecastSeries, WeatherMode
 from models.contract.timestamps import HORIZON_STEPS, HOUR_MS, STEP_MS, Instant, floor_to_step
@@ -26,12 +29,15 @@ from models.features.spec import HISTORY_STEPS as FEATURE_STEPS
 from models.features.weather import WeatherSeries
 from models.forecasters.bundle import NAME as BUNDLE_MODEL
 from models.forecasters.bundle import BundleForecaster
+from models.forecasters.demand import QUANTITY as DEMAND_QUANTITY
 from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
 from models.forecasters.persistence import NAME as PERSISTENCE_MODEL
 from models.forecasters.persistence import smart_persistence_quantiles
+from models.runtimes.trees import QuantileTrees
 
 from .calibration import Calibration
 from .coverage import CoverageTracker
+from .demand import DemandVoice
 from .interval_store import IntervalStore
 from .site_learner import SiteLearner
 
@@ -41,6 +47,7 @@ QUANTITY = "ac_power"
 _COVERAGE_KEY = "coverage"
 _CALIBRATION_KEY = "calibration"
 _SITE_KEY = "learned_site"
+_DEMAND_KEY = "coverage_demand"
 _DECIMALS = 1
 _MOST_OVER_NAMEPLATE = 1.5
 _BACK_STEPS = max(PERSISTENCE_STEPS, FEATURE_STEPS)
@@ -97,12 +104,16 @@ class ForecastEngine:
         state: StateStore,
         bundles: ActiveBundle,
         weather: Callable[[Instant], WeatherSeries | None] = lambda now: None,
+        zone: tzinfo | None = None,
     ) -> None:
+        """``weather`` gives what is forecast of it at an instant; ``zone`` is the local clock."""
         self._name, self._site, self._weather = site_name, site, weather
         self._intervals, self._state, self._bundles = intervals, state, bundles
         self._coverage = CoverageTracker(self._saved(_COVERAGE_KEY))
         self._calibration = Calibration(self._saved(_CALIBRATION_KEY))
         self._learner = SiteLearner(site_name, site, intervals, self._saved(_SITE_KEY))
+        zone = zone or local_zone(None, site.longitude)
+        self._demand = DemandVoice(site_name, intervals, zone, self._saved(_DEMAND_KEY))
         self._loaded: tuple[Path, BundleForecaster] | None = None
         self._broken: Path | None = None
         self._counted_until: Instant = 0
@@ -118,19 +129,39 @@ class ForecastEngine:
         spoken = self._with_bundle(series) or Spoken(
             PERSISTENCE_MODEL, smart_persistence_quantiles(learned.site, series, learned=learned)
         )
+        published = {QUANTITY: self._published(spoken, series)}
+        if (demand := self._with_demand(start)) is not None:
+            published[DEMAND_QUANTITY] = demand
         forecast = Forecast(
             site=self._name,
             issued_at=now,
             start=start,
-            series={QUANTITY: self._published(spoken, series)},
+            series=published,
             bundle=spoken.bundle,
             weather_mode=spoken.weather_mode,
         )
         self._coverage.published(forecast)
         self._save(_COVERAGE_KEY, self._coverage.save())
+        if demand is not None:
+            self._demand.published(forecast)
+            self._save(_DEMAND_KEY, self._demand.save())
         if start % HOUR_MS == 0:  # an hour of learning lost to a power cut is learned again
             self._save(_CALIBRATION_KEY, self._calibration.save())
         return forecast
+
+    def _with_demand(self, start: Instant) -> ForecastSeries | None:
+        """Demand beside the generation; whatever happens to it, the generation goes out."""
+        for trees in (self._demand_trees(), None):
+            try:
+                return self._demand.forecast(start, trees)
+            except Exception:
+                _log.exception("no forecast of demand %s", "with the bundle" if trees else "at all")
+                if trees is None:
+                    break
+        return None
+
+    def _demand_trees(self) -> QuantileTrees | None:
+        return self._loaded[1].others.get(DEMAND) if self._loaded else None
 
     def _published(self, spoken: Spoken, series: SiteSeries) -> ForecastSeries:
         quantiles = spoken.quantiles

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
+from edge_agent.local_zone import check_zone, local_zone
 from edge_agent.uplink.mqtt_client import MqttSettings
 from edge_agent.uplink.reconnect import ReconnectSettings
 from models.contract.topics import check_identifier
@@ -56,14 +56,7 @@ class HomeAssistantSettings:
                 check_identifier(self.node)
             except ValueError as error:
                 raise ValueError(f"node: {error}") from None
-        if self.timezone is not None:
-            try:
-                ZoneInfo(self.timezone)
-            except (LookupError, ValueError, OSError):
-                raise ValueError(
-                    f"timezone: {self.timezone!r} is not known here; write a name like"
-                    " Europe/Berlin (and see that Debian's package tzdata is installed)"
-                ) from None
+        check_zone(self.timezone)
 
     def mqtt(self) -> MqttSettings:
         """The same in the words of the connection. Raises ``ValueError`` as ``key: reason``.
@@ -85,9 +78,7 @@ class HomeAssistantSettings:
 
     def zone(self, longitude: float) -> tzinfo:
         """The zone whose midnights part the days of a site at ``longitude``."""
-        if self.timezone is not None:
-            return ZoneInfo(self.timezone)
-        return timezone(timedelta(hours=round(longitude / 15)))
+        return local_zone(self.timezone, longitude)
 
     def node_of(self, agent: str) -> str:
         """The name of the site of ``agent``."""
