@@ -23,6 +23,8 @@ import pytest
 from central.broker import Broker
 from central.release.keys import KeyDirectory
 from central.release.repository import Repository
+from central.settings import CentralSettings, MqttSettings
+from central.weather import newest_run, publish_weather
 from edge_agent.app import Agent
 from edge_agent.errors import StorageError
 from edge_agent.journal.reader import JournalReader
@@ -31,6 +33,7 @@ from edge_agent.status.status_file import read_snapshot
 from firmware_bridge.simulator import open_pty_pair
 from models.contract.clock import Anchor
 from models.contract.messages import Kind
+from models.contract.timestamps import HOUR_MS, format_iso8601
 
 NOON = 1_687_996_800_000
 PATIENCE_S = 30.0
@@ -257,3 +260,33 @@ def test_reading_a_serial_line_that_the_agent_owns_says_who_has_it(
     said = asyncio.run(go())
     assert str(box.serial_port) in said
     assert "another program has it" in said
+
+
+def test_a_weather_forecast_from_a_file_reaches_the_box_and_outlives_its_restart(
+    tmp_path: Path, broker: Broker
+) -> None:
+    box = Box(tmp_path, broker.port)
+    file = tmp_path / "forecast.csv"
+    issued = format_iso8601(NOON)
+    rows = [
+        f"{format_iso8601(NOON + hour * HOUR_MS)},{issued},{400 + hour},{20.5}"
+        for hour in range(48)
+    ]
+    file.write_text("timestamp,issued_at,ghi,temp_air\n" + "\n".join(rows) + "\n")
+    settings = CentralSettings(mqtt=MqttSettings(port=broker.port))
+    publish_weather(settings, newest_run(file, "farm", "test"))
+
+    async def go() -> None:
+        async with box.agent() as agent:
+            await box.wait(lambda: agent._weather.series(NOON + HOUR_MS), "the retained forecast")
+
+    asyncio.run(go())
+    broker.stop()
+
+    async def again() -> None:
+        async with box.agent() as agent:
+            kept = agent._weather.series(NOON + HOUR_MS)
+            assert kept is not None
+            assert kept.values["temp_air"][10] == 20.5
+
+    asyncio.run(again())

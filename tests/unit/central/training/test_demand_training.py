@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks._demand_day_ahead import REFERENCES, references, score_home
-from benchmarks._demand_hour_ahead import test_year as year_that_judges
+from benchmarks._demand_hour_ahead import judging_year
 from benchmarks._demand_recordings import read_sgsc, read_uci
 from central.training.convert_trees import assert_tree_parity, compile_booster, quantile_label
 from central.training.demand import (
@@ -151,6 +151,6 @@ def test_references_use_nothing_of_the_last_day() -> None:
 def test_the_last_recorded_year_judges(data_dir: Path) -> None:
     (uci,) = read_uci(data_dir).homes
     assert uci.notes["empty_hours_by_year"]["2009"] == 68
-    assert year_that_judges(uci, None) == int(str(uci.times[-1])[:4])
+    assert judging_year(uci, None) == int(str(uci.times[-1])[:4])
     with pytest.raises(ValueError, match="nothing recorded in 1999"):
-        year_that_judges(uci, 1999)
+        judging_year(uci, 1999)

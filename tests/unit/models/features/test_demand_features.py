@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.contract.forecast import LEVELS, MEDIAN
-from models.contract.timestamps import DAY_MS, MINUTE_MS
+from models.contract.timestamps import MINUTE_MS
 from models.features.demand import build_demand_features
 from models.features.demand_history import (
     DAY_MINUTES,
@@ -151,7 +151,6 @@ def test_local_minutes_asks_about_each_step_only_on_the_day_of_a_change() -> Non
         local = datetime.fromtimestamp((start + step * 15 * MINUTE_MS) / 1000, zone)
         assert clock[step] % DAY_MINUTES == local.hour * 60 + local.minute
         assert weekday(clock[step : step + 1])[0] == local.weekday()
-    assert start % DAY_MS == 0
 
 
 def test_the_analog_median_follows_an_absence_where_the_plain_median_does_not() -> None:
@@ -168,15 +167,17 @@ def test_the_analog_median_follows_an_absence_where_the_plain_median_does_not() 
     assert analog < home_table.features[0, 0, ANALOG][MEDIAN] * home_table.level[0] / 2
 
 
-def test_holidays_are_free_days() -> None:
+def test_a_holiday_is_a_free_day_and_is_compared_with_free_days() -> None:
     series = home(50)
+    thursday = 45 * 48
+    assert weekday(series.local_minute[[thursday]])[0] == 3
     free = np.zeros(len(series.local_minute), dtype=bool)
-    free[48 * 48 : 49 * 48] = True  # day 48 is a Sunday + 1 week - 1: a weekday
-    issue = 48 * 48
-    plain = build_demand_features(series, [issue], [10])
-    holiday = build_demand_features(replace(series, free_day=free), [issue], [10])
-    assert weekday(series.local_minute[[issue]])[0] < 5 or column(plain.features, "target_free")
-    assert column(holiday.features, "target_free")[0, 0] == 1.0
+    free[thursday : thursday + 48] = True
+    plain = build_demand_features(series, [thursday], [10]).features
+    holiday = build_demand_features(replace(series, free_day=free), [thursday], [10]).features
+    assert column(plain, "target_free")[0, 0] == 0.0
+    assert column(holiday, "target_free")[0, 0] == 1.0
+    assert column(plain, "kind_median")[0, 0] != column(holiday, "kind_median")[0, 0]
 
 
 def test_a_home_without_history_has_a_prior_level_and_no_slots() -> None:
