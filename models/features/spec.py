@@ -60,6 +60,9 @@ WEATHER_COLUMNS: tuple[str, ...] = (
     "weather_power_index_day",
     "weather_cloud_cover_day",
     "weather_relative_humidity_change",
+    "weather_pressure_change_3h",
+    "weather_pressure_change_24h",
+    "weather_pressure_ahead_2h",
     # how right it was lately
     "weather_power_index_issue",
     "weather_error_last",

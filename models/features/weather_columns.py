@@ -43,6 +43,7 @@ def weather_columns(
     known_clear = np.where(np.isfinite(weather.power_index), sky.power, np.nan)
     around, day = Ratio(power, known_clear), _by_day(power, known_clear, solar_day)
     half = max(1, (3 * hour) // 2)
+    now = plain["pressure"][target]
     columns = {
         "weather_ghi_index": weather.ghi_index[target],
         "weather_ghi": weather.ghi[target] / 1000.0,
@@ -57,6 +58,9 @@ def weather_columns(
         "weather_cloud_cover_day": _daylight_mean(plain["cloud_cover"], sky, solar_day)[target],
         "weather_relative_humidity_change": plain["relative_humidity"][target]
         - plain["relative_humidity"][issue][:, None],
+        "weather_pressure_change_3h": now - look_up(plain["pressure"], target - 3 * hour),
+        "weather_pressure_change_24h": now - look_up(plain["pressure"], target - 24 * hour),
+        "weather_pressure_ahead_2h": look_up(plain["pressure"], target + 2 * hour) - now,
         "weather_error_slot": _slot_error(recent, weather, issue, target),
     }
     for name in (*PLAIN_WEATHER, "wind_sin", "wind_cos"):
