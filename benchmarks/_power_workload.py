@@ -229,7 +229,7 @@ class Workload:
 def open_journal(directory: Path, clock: ScaledClock) -> Journal:
     """The journal of a card, with a short commit window and little room."""
     settings = JournalSettings(commit_window_s=WINDOW_S, max_bytes=MAX_BYTES)
-    return Journal(directory / "journal.sqlite", settings, clock)
+    return Journal(directory / "journal.sqlite", settings, clock, alone=True)
 
 
 def main() -> None:

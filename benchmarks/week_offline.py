@@ -37,6 +37,7 @@ from benchmarks._site import (
     wait_until,
 )
 from edge_agent.journal.journal import Journal, JournalSettings
+from edge_agent.storage.database import back_up
 from models.contract.record import Record, good_reading
 from models.contract.timestamps import DAY_MS, SECOND_MS, Instant
 
@@ -151,9 +152,10 @@ def drain(folder: Path, records: int, script: Path, progress: Progress) -> dict[
 
 def _compare(folder: Path) -> dict[str, Any]:
     """What `solar-central compare` says of the agent's journal and the store."""
+    back_up(folder / "journal.sqlite", folder / "journal-copy.sqlite")
     done = subprocess.run(
         [
-            sys.executable, "-m", "central.cli", "compare", str(folder / "journal.sqlite"),
+            sys.executable, "-m", "central.cli", "compare", str(folder / "journal-copy.sqlite"),
             "--agent", AGENT, "--config", str(folder / "centre" / "central.toml"), "--json",
         ],
         stdout=subprocess.PIPE, text=True, check=False,

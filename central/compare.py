@@ -137,6 +137,13 @@ def _journal_rows(journal: sqlite3.Connection, path: Path) -> Iterator[JournalRo
                 form = forms[number].untrusted if untrusted else forms[number]
                 body = form.body(at, json.loads(text))
             yield JournalRow(epoch, seq, body_digest(kind, body), bool(acknowledged))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise StoreError(
+                f"{path}: its agent has it open; stop the agent, or copy journal.sqlite and"
+                " journal.sqlite-wal together and compare the copy"
+            ) from None
+        raise StoreError(f"{path}: not a journal that can be read: {error}") from None
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise StoreError(f"{path}: not a journal that can be read: {error}") from None
 

@@ -161,6 +161,7 @@ class Agent:
             clock,
             watch.look,
             None if settings.agent.clock_anchor else seconds_since_boot,
+            alone=True,
         )
         stack.callback(self._journal.close)
         self._alerts = AgentAlerts(

@@ -6,17 +6,16 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 import time
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from edge_agent.storage.database import back_up
 from models.contract.clock import Anchor, ScaledClock
 from models.contract.timestamps import DAY_MS, HOUR_MS, format_iso8601
 
@@ -180,11 +179,7 @@ def _watch(services: Processes, clock: ScaledClock, anchor: Anchor, activated: i
 def _copy_journal(place: Place) -> Path:
     """A copy of the journal as it is now; what is in it has reached the centre a moment later."""
     copy = place.root / "journal-copy.sqlite"
-    with (
-        closing(sqlite3.connect(place.edge_data / "journal.sqlite")) as source,
-        closing(sqlite3.connect(copy)) as target,
-    ):
-        source.backup(target)
+    back_up(place.edge_data / "journal.sqlite", copy)
     time.sleep(SETTLE_S)
     return copy
 

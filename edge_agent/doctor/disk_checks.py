@@ -173,6 +173,8 @@ def _database(path: Path, limit_s: float) -> Finding:
                 path.name, f"no flaw found in {limit_s:g} s, not looked at to the end",
                 f"with time: sqlite3 {path} 'PRAGMA quick_check'",
             )  # fmt: skip
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            return ok(path.name, "in use by the agent, which checks it at every start")
         if isinstance(error, sqlite3.OperationalError):
             return failed(path.name, f"cannot be read: {error}", "run this as the agent's user")
         return failed(path.name, f"is damaged: {error}", todo)

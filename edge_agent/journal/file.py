@@ -73,14 +73,18 @@ class _Period:
 class JournalFile:
     """The connection that writes, and what it remembers of the file."""
 
-    def __init__(self, path: Path, boot_id: str, now: Instant, monotonic_ms: int) -> None:
+    def __init__(
+        self, path: Path, boot_id: str, now: Instant, monotonic_ms: int, *, alone: bool = False
+    ) -> None:
         """Open or create ``path`` and start an epoch, with numbers behind all that were used.
+
+        ``alone``: no other process is let in (``storage.database``).
 
         Raises:
             StorageError: the file cannot be written.
         """
         self.path = path
-        self.connection, self.set_aside = open_database(path, "journal")
+        self.connection, self.set_aside = open_database(path, "journal", alone=alone)
         (self.page_bytes,) = self.connection.execute("PRAGMA page_size").fetchone()
         self.epoch = secrets.token_hex(8)
         self._periods: dict[int, _Period] = {}

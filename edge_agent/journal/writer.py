@@ -47,7 +47,14 @@ class JournalWriter:
     shared under ``lock``; ``gather`` and ``rewind`` may be called from any thread."""
 
     def __init__(
-        self, path: Path, room: Room, keep_days: int, clock: Clock, times: RecordTimes
+        self,
+        path: Path,
+        room: Room,
+        keep_days: int,
+        clock: Clock,
+        times: RecordTimes,
+        *,
+        alone: bool = False,
     ) -> None:
         """Open or create ``path`` and start a new epoch.
 
@@ -55,7 +62,7 @@ class JournalWriter:
             StorageError: the file cannot be written.
         """
         self._path, self._room, self._keep_days = path, room, keep_days
-        self._clock, self._times = clock, times
+        self._clock, self._times, self._alone = clock, times, alone
         self.boot_id = boot_id()
         self.file = self._open_file()
         self.set_aside = self.file.set_aside
@@ -81,7 +88,9 @@ class JournalWriter:
         monotonic_ms = self._times.monotonic_ms()
         for attempt in (1, 2):
             try:
-                file = JournalFile(self._path, self.boot_id, self._clock.now(), monotonic_ms)
+                file = JournalFile(
+                    self._path, self.boot_id, self._clock.now(), monotonic_ms, alone=self._alone
+                )
                 file.set_cap(self._room.max_bytes // file.page_bytes)
                 file.start_epoch(at_least)
             except (StorageError, sqlite3.Error) as error:

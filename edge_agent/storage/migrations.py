@@ -56,9 +56,9 @@ def migrate_in_child(path: Path, name: str) -> None:
 
 
 PAGE_BYTES = 1024
-"""A commit writes whole pages; with 10 devices every 5 s and a window of 30 s, pages of 4096 bytes
-cost 83 MB a day and pages of 1024 bytes 53 (measured at the block layer, log and file system
-included)."""
+"""A commit writes whole pages: 60 records every 30 s cost 116 MB a day with pages of 4096 bytes, 84
+with 1024 and 80 with 512, of which few hold a whole row (measured at the block device under ext4
+with its usual blocks of 4096 bytes, in real time, without folding the log back)."""
 
 
 def migrate(path: Path, name: str) -> None:

@@ -89,6 +89,8 @@ def test_a_cut_lets_no_later_write_through_and_leaves_out_what_was_not_synced(
             card.insert()
             writer = threading.Thread(target=write_without_pause)
             writer.start()
+            while not passed and writer.is_alive():
+                end.wait(0.001)
             try:
                 for _ in range(5):
                     promised = passed

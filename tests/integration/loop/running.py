@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from central.broker import Broker
 from deploy.demo.processes import Processes
 from deploy.demo.scenario import SITE, Place, Ports, cut_history, set_clock, write_settings
 from edge_agent.journal.reader import JournalReader
+from edge_agent.storage.database import back_up, read_only
 from models.contract.clock import ScaledClock
 from models.contract.timestamps import Instant
 
@@ -179,11 +180,11 @@ class Loop:
         """The newest committed journal entry; 0 before the first."""
         if not self.journal.path.exists():
             return 0
-        with closing(sqlite3.connect(f"file:{self.journal.path}?mode=ro", uri=True)) as reading:
-            try:
+        try:
+            with read_only(self.journal.path) as reading:
                 (last,) = reading.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
-            except sqlite3.OperationalError:  # just being made
-                return 0
+        except sqlite3.OperationalError:  # just being made
+            return 0
         return int(last)
 
     def grow(self, entries: int) -> None:
@@ -194,12 +195,7 @@ class Loop:
     def copy_journal(self) -> Path:
         """A copy of the journal as it is now, as SQLite makes it."""
         copy = self.place.root / "journal-copy.sqlite"
-        copy.unlink(missing_ok=True)
-        with (
-            closing(sqlite3.connect(self.journal.path)) as source,
-            closing(sqlite3.connect(copy)) as target,
-        ):
-            source.backup(target)
+        back_up(self.journal.path, copy)
         return copy
 
     def compare(self, journal: Path) -> dict[str, Any]:
