@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ class TrainedNet:
     layers: list[tuple[Array, Array]]
     levels: tuple[float, ...]
 
-    def predict(self, features: npt.NDArray[np.floating]) -> Array:
+    def predict(self, features: npt.NDArray[np.floating[Any]]) -> Array:
         """Change from the anchor at each level for rows (n, F): (n, levels), unsorted."""
         inputs = _inputs(np.asarray(features, np.float32), self.mean, self.scale)
         members = len(self.layers[0][0])
@@ -153,9 +154,7 @@ def _fit_member(
             keep = random.random(signal.shape, dtype=np.float32) >= settings.dropout
             signal = signal * keep / np.float32(1.0 - settings.dropout)
             adam.step(
-                _gradients(
-                    signal, data.target[chosen], data.weight[chosen], layers, levels, smooth
-                )
+                _gradients(signal, data.target[chosen], data.weight[chosen], layers, levels, smooth)
             )
         if judge is not None and (loss := _loss(judge, layers, levels)) < best_loss:
             best, best_loss = [(w.copy(), b.copy()) for w, b in layers], loss
@@ -240,9 +239,9 @@ class _Adam:
         for part, mean, square, gradient in zip(
             self._parts, self._mean, self._square, gradients, strict=True
         ):
-            mean += np.float32(0.1) * (gradient - mean)
-            square += np.float32(0.001) * (gradient * gradient - square)
+            mean[...] += np.float32(0.1) * (gradient - mean)
+            square[...] += np.float32(0.001) * (gradient * gradient - square)
             change = (mean / np.float32(first)) / (np.sqrt(square / np.float32(second)) + 1e-8)
             if part.ndim == 2:
                 change = change + np.float32(self._settings.decay) * part
-            part -= rate * change
+            part[...] -= rate * change
