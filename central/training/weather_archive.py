@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ class WeatherArchive:
         assert self.issued is not None
         oldest = self.issued[newest] - (HISTORY_DAYS + 1) * DAY_MS
         first = int(np.searchsorted(self.issued, oldest))
-        parts = [refined(site, run) for run in self.runs[first : newest + 1]]
+        parts = [_refined(site, run) for run in self.runs[first : newest + 1]]
         start = min(part.start for part in parts)
         end = max(part.start + len(part) * part.step_ms for part in parts)
         steps = (end - start) // STEP_MS
@@ -84,6 +85,12 @@ class WeatherArchive:
                 before = values.get(name)
                 values[name] = row if before is None else np.where(np.isfinite(row), row, before)
         return WeatherSeries(start, values)
+
+
+@lru_cache(maxsize=128)
+def _refined(site: Site, run: WeatherSeries) -> WeatherSeries:
+    # Each run lies under those of the nine days after it.
+    return refined(site, run)
 
 
 def read_weather_archive(file: Path, latency_ms: int = LATENCY_MS) -> WeatherArchive:

@@ -40,11 +40,11 @@ class DemandVoice:
         self._counted_until: Instant = 0
 
     def forecast(self, start: Instant, trees: DemandTrees | None) -> ForecastSeries | None:
-        """48 h from ``start``; None for a site whose demand has never been measured."""
-        if self._intervals.span(self._name, QUANTITY) is None:
-            return None
+        """48 h from ``start``; None for a site whose demand has not been measured for weeks."""
         begin = start - HISTORY_DAYS * DAY_MS
         demand = self._intervals.series(self._name, QUANTITY, begin, start)
+        if not np.isfinite(demand).any():
+            return None
         self._count(begin, demand)
         clock = local_minutes(
             begin, len(demand) + HORIZON_STEPS, STEP_MS // MINUTE_MS, self._offset

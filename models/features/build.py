@@ -11,17 +11,15 @@ are named by their length, lags (``csi_lag_2``) count steps.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 
 from models.contract.timestamps import DAY_MS, HORIZON_STEPS, HOUR_MS, STEP_MS
 
-from .recent import Recent, Sums, look_up
+from .recent import Recent, Sums, look_up, ratio
 from .site import FloatArray, IntArray, Site, SiteSeries
 from .sky import CSI_MAX, PRIOR_INDEX, Sky, clear_sky_index, persisted_index
-from .spec import ANCHOR_DECAY_HOURS, FEATURES, HISTORY_DAYS, WINDOW_STEPS
+from .spec import ANCHOR_DECAY_HOURS, FEATURES, HISTORY_DAYS, WEATHER_COLUMNS, WINDOW_STEPS
 from .weather import SkyWeather, WeatherSeries
 from .weather_columns import believed_ratio, weather_columns
 
@@ -63,6 +61,14 @@ def build_features(
         sky = Sky.over(site, series.start, steps, series.step_ms)
     if isinstance(weather, WeatherSeries):
         weather = SkyWeather.over(site, series.start, sky, weather)
+    if len(issue) and len(lead):
+        # Running sums over years for the sake of some days would cost more than all the rest.
+        per_day = DAY_MS // series.step_ms
+        first = max(0, int(issue.min()) - HISTORY_DAYS * per_day)
+        reach = int(issue.max()) + int(lead.max()) + 1 + per_day
+        weather = weather and weather.part(first, reach)
+        sky, series = sky.part(first, reach), series.part(first, int(issue.max()))
+        issue = issue - first
     recent = Recent(series, sky)
     target = issue[:, None] + lead[None, :]
     day = _solar_day(sky)
@@ -74,9 +80,10 @@ def build_features(
     }
     columns["persistence_power"] = columns["csi_persisted"] * columns["target_clearsky_power"]
     columns["csi_anchor"] = _anchor(columns)
-    table = np.empty((len(issue), len(lead), len(FEATURES)), dtype=np.float32)
+    table = np.full((len(issue), len(lead), len(FEATURES)), np.nan, dtype=np.float32)
     for position, name in enumerate(FEATURES):
-        table[:, :, position] = columns[name]
+        if weather is not None or name not in WEATHER_COLUMNS:
+            table[:, :, position] = columns[name]
     return table
 
 
@@ -208,17 +215,16 @@ def _slot_columns(recent: Recent, issue: IntArray, lead: IntArray) -> dict[str, 
     days = nearest[:, :, None] - np.arange(7) * day
     within = days >= (issue - HISTORY_DAYS * day)[:, None, None]
     week = np.where(within, look_up(recent.csi, days), np.nan)
-    with warnings.catch_warnings():  # an empty slice is a night, or a site without history
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean, low, high = np.nanmean(week, axis=2), np.nanmin(week, axis=2), np.nanmax(week, axis=2)
+    known = np.isfinite(week)
+    mean = ratio(np.where(known, week, 0.0).sum(axis=2), known.sum(axis=2).astype(np.float64))
     around_last = np.minimum(nearest + half + 1, issue[:, None])
     return {
         "csi_slot_1": week[:, :, 0],
         "csi_slot_2": week[:, :, 1],
         "csi_slot_hour_1": recent.energy.over(nearest - half, around_last),
         "csi_slot_mean_7d": mean,
-        "csi_slot_min_7d": low,
-        "csi_slot_max_7d": high,
+        "csi_slot_min_7d": np.fmin.reduce(week, axis=2),
+        "csi_slot_max_7d": np.fmax.reduce(week, axis=2),
     }
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
+import numpy.typing as npt
 
 from models.contract.timestamps import HOUR_MS
 
 from .site import FloatArray, IntArray, SiteSeries
 from .sky import CSI_MAX, Sky, clear_sky_index
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 class Sums:
@@ -15,9 +20,12 @@ class Sums:
 
     def __init__(self, values: FloatArray) -> None:
         known = np.isfinite(values)
-        filled = np.where(known, np.nan_to_num(values), 0.0).astype(np.float64)
-        self._count = _running(known.astype(np.float64))
-        self._sum, self._square = _running(filled), _running(filled**2)
+        self._filled = np.where(known, values, 0.0).astype(np.float64, copy=False)
+        self._count, self._sum = _running(known), _running(self._filled)
+
+    @cached_property
+    def _square(self) -> FloatArray:
+        return _running(np.square(self._filled))
 
     def total(self, first: IntArray, last: IntArray) -> FloatArray:
         """Sum of what is known; 0 where nothing is."""
@@ -77,7 +85,7 @@ def look_up(values: FloatArray | None, where: IntArray) -> FloatArray:
     if values is None or not len(values):
         return np.full(where.shape, np.nan)
     inside = (where >= 0) & (where < len(values))
-    return np.where(inside, values[np.clip(where, 0, len(values) - 1)], np.nan)
+    return np.where(inside, values[_within(where, len(values) - 1)], np.nan)
 
 
 def ratio(upper: FloatArray, lower: FloatArray) -> FloatArray:
@@ -87,10 +95,17 @@ def ratio(upper: FloatArray, lower: FloatArray) -> FloatArray:
     return np.where(some, upper / np.where(some, lower, 1.0), np.nan)
 
 
-def _running(values: FloatArray) -> FloatArray:
-    return np.concatenate([[0.0], np.cumsum(values)])
+def _running(values: FloatArray | BoolArray) -> FloatArray:
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, dtype=np.float64, out=sums[1:])
+    return sums
 
 
 def _between(running: FloatArray, first: IntArray, last: IntArray) -> FloatArray:
     top = len(running) - 1
-    return np.asarray(running[np.clip(last, 0, top)] - running[np.clip(first, 0, top)])
+    return np.asarray(running[_within(last, top)] - running[_within(first, top)])
+
+
+def _within(where: IntArray, top: int) -> IntArray:
+    # On the few numbers of one forecast np.clip takes four times as long.
+    return np.minimum(np.maximum(where, 0), top)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,21 @@ class SiteSeries:
     def index(self, instant: Instant) -> int:
         """Number of intervals from the start up to ``instant`` (may lie outside)."""
         return (instant - self.start) // self.step_ms
+
+    def part(self, first: int, last: int) -> SiteSeries:
+        """Elements ``first`` up to but not including ``last``, as views."""
+
+        def cut(values: FloatArray | None) -> FloatArray | None:
+            return None if values is None else values[first:last]
+
+        return replace(
+            self,
+            start=self.start + first * self.step_ms,
+            ac_power=self.ac_power[first:last],
+            temp_air=cut(self.temp_air),
+            ghi=cut(self.ghi),
+            dhi=cut(self.dhi),
+        )
 
     def window(self, first: int, last: int) -> SiteSeries:
         """Elements ``first`` up to but not including ``last``, filled with NaN beyond the ends."""

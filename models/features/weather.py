@@ -98,6 +98,17 @@ class SkyWeather:
             plain=plain | {"wind_sin": np.sin(direction), "wind_cos": np.cos(direction)},
         )
 
+    def part(self, first: int, last: int) -> SkyWeather:
+        """Intervals ``first`` up to but not including ``last``."""
+        cut = slice(first, last)
+        return SkyWeather(
+            ghi=self.ghi[cut],
+            ghi_index=self.ghi_index[cut],
+            direct_share=self.direct_share[cut],
+            power_index=self.power_index[cut],
+            plain={name: values[cut] for name, values in self.plain.items()},
+        )
+
 
 def chain_power(site: Site, sky: Sky, ghi: FloatArray, dhi: FloatArray | None = None) -> FloatArray:
     """AC power [W] of a plant without losses under ``ghi`` [W/m2], per interval of ``sky``.

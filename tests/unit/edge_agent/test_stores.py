@@ -96,6 +96,39 @@ def test_a_corrected_interval_replaces_the_first_one(database: StateDatabase, pa
     assert again.series("site", "ac_power", T0, T0 + STEP_MS).tolist() == [3.0]
 
 
+def test_what_is_kept_in_memory_is_what_lies_on_the_disk(database: StateDatabase) -> None:
+    store, random = IntervalStore(database), np.random.default_rng(5)
+    for turn in range(60):
+        now = T0 + turn * STEP_MS
+        steps = random.integers(-40, 3, 6)
+        store.upsert(
+            Interval(
+                now + int(step) * STEP_MS,
+                device,
+                "ac_power",
+                None if random.random() < 0.2 else float(turn),
+                1,
+            )
+            for step, device in zip(steps, ("site", "other") * 3, strict=True)
+        )
+        # A window that moves on, sometimes back, sometimes a longer one, sometimes far away.
+        end = now + int(random.choice([0, 0, 0, 1, -3, 500])) * STEP_MS
+        start = end - int(random.choice([30, 30, 30, 5, 45, 0])) * STEP_MS
+        fresh = IntervalStore(database)
+        for device in ("site", "other"):
+            np.testing.assert_array_equal(
+                store.series(device, "ac_power", start, end),
+                fresh.series(device, "ac_power", start, end),
+            )
+
+
+def test_a_caller_that_changes_its_values_changes_nobody_elses(database: StateDatabase) -> None:
+    store = IntervalStore(database)
+    store.upsert([Interval(T0, "site", "ac_power", 1.0, 1)])
+    store.series("site", "ac_power", T0, T0 + STEP_MS)[0] = 9.0
+    assert store.series("site", "ac_power", T0, T0 + STEP_MS).tolist() == [1.0]
+
+
 def test_values_are_kept_for_more_than_a_year_and_not_for_ever(database: StateDatabase) -> None:
     store = IntervalStore(database)
     for day in (*range(0, 399, 20), 399, 402):
