@@ -44,7 +44,7 @@ class Sizes:
     median: TreeSettings = TreeSettings(200, 6, 0.05, 20.0, 0.5, 0.3, 200)
     outer: TreeSettings = TreeSettings(100, 5, 0.08, 50.0, 0.5, 0.3, 100)
     by_lead: TreeSettings = TreeSettings(200, 6, 0.05, 20.0, 0.5, 0.3, 200)
-    net: NetSettings = NetSettings(members=3, epochs=8)
+    net: NetSettings = NetSettings(members=6, epochs=8)
     threads: int = 2
     seed: int = 1
 

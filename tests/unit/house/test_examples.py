@@ -25,7 +25,7 @@ TREES: dict[Path, type[Any]] = {SITE: EdgeSettings, CENTRE: CentralSettings}
 _COMMENTED_KEY = re.compile(r"^# ([a-z_]+) = ", re.MULTILINE)
 _NO_DEFAULT = {
     "clock_anchor", "url", "username", "password_file", "repository", "keys", "history",
-    "ca_file", "cert_file", "key_file", "node", "timezone",
+    "ca_file", "cert_file", "key_file", "node", "timezone", "weather",
     # of a device: what is left out comes from its profile, or is the protocol's usual
     "port", "unit", "baud_rate", "parity", "data_bits", "stop_bits", "timeout_s", "frame_gap_ms",
     "connect_delay_s", "reconnect_gap_s", "word_order", "rated_power_w",
