@@ -10,8 +10,9 @@ import mlflow
 import pytest
 
 from central.registry.mlflow_registry import EXPERIMENT, ModelRegistry
-from central.training.candidate import LSTM, TREES
 from models.bundle.archive import read_manifest
+from models.bundle.names import GENERATION_LSTM as LSTM
+from models.bundle.names import GENERATION_TREES as TREES
 from tests.integration.loop.running import CENTRAL, Loop, Weather, left_behind, open_loop, wait_for
 
 

@@ -29,7 +29,7 @@ class Retained:
         if payload:
             self.topics[topic] = payload
         else:
-            self.topics.pop(topic)
+            self.topics.pop(topic, None)  # a broker does not mind an empty topic either
 
 
 def names(broker: Retained) -> set[str]:
