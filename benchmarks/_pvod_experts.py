@@ -92,7 +92,8 @@ class Mixture:
         """Power [W] of the mixture, (issues, leads)."""
         experts = self.medians(table)
         share = table.spread(self._share_of(table))
-        return np.asarray(sum(share[..., k] * experts[name] for k, name in enumerate(EXPERTS)))
+        powers = np.stack([experts[name] for name in EXPERTS], axis=-1)
+        return np.asarray((share * powers).sum(axis=-1))
 
     def _share_of(self, table: Table) -> FloatArray:
         lead = _leads_of(table)
