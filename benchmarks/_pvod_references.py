@@ -151,7 +151,7 @@ def lightgbm_alone(
             rows, _, clear_here = _of_lead(table, place)
             if not len(rows):
                 continue
-            value = model.predict(rows)
+            value = np.asarray(model.predict(rows))
             if of_index:
                 value = (value + rows[:, ANCHOR]) * clear_here
             result[table.scored[:, place], place] = value * table.norm_w
