@@ -13,10 +13,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from central.compare import compare_journal
+from central.compare import Comparison, compare_journal
 from central.store import Store, open_store
 from edge_agent.journal.reader import JournalReader
 from edge_agent.journal.seq_ranges import SeqRanges
+from edge_agent.storage.database import back_up
 from models.contract.messages import Entry, EntryKey, to_ranges
 from models.contract.messages import Kind as EntryKind
 from models.contract.payload import canonical, record_to_json
@@ -84,7 +85,7 @@ def check_acknowledged(store_file: Path, acknowledged: Mapping[str, SeqRanges]) 
 def check_file(store_file: Path, journal: Path) -> list[str]:
     """The same for what the box's file holds as acknowledged."""
     with _opened(store_file) as store:
-        lost = compare_journal(store, journal, AGENT).lost
+        lost = _compared(store, journal).lost
         return [f"right after its kill: acknowledged and not at the centre: {lost[:5]}"] * bool(
             lost
         )
@@ -227,12 +228,19 @@ def _journal_kept(held: Held, truth: Truth) -> Iterator[str]:
 
 def _journal_agrees(store: Store, truth: Truth) -> Iterator[str]:
     """The centre's own comparison with the box's file."""
-    found = compare_journal(store, truth.journal, AGENT)
+    found = _compared(store, truth.journal)
     for what, ranges in (("lost", found.lost), ("different", found.different)):
         if ranges:
             yield f"solar-central compare: {what} {ranges[:5]}"
     if found.journal_duplicates or found.stored_duplicates:
         yield "solar-central compare: duplicates"
+
+
+def _compared(store: Store, journal: Path) -> Comparison:
+    """``solar-central compare`` with a copy of this moment: a running agent has its file alone."""
+    copy = journal.with_name("compared.sqlite")
+    back_up(journal, copy)
+    return compare_journal(store, copy, AGENT)
 
 
 def _named(what: str, keys: Iterable[Key]) -> Iterator[str]:
