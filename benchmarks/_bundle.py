@@ -28,15 +28,7 @@ def small_bundle(work: Path) -> SmallBundle:
     history = work / "history.csv"
     summary = run_site_series(bundled_weather_file(), work / "series.csv", history_file=history)
     plant = summary.plant
-    site = Site(
-        latitude=plant.latitude,
-        longitude=plant.longitude,
-        dc_capacity_w=plant.dc_capacity_w,
-        ac_capacity_w=plant.ac_capacity_w,
-        tilt=plant.tilt,
-        azimuth=plant.azimuth,
-        elevation=plant.elevation_m,
-    )
+    site = plant.site()
     series = read_history(history)
     trained = TrainingSite("bench", site, series, summary.source_minutes)
     candidate = train([trained], PRESETS[PresetName.SMALL], work, series.end)

@@ -27,7 +27,6 @@ from central.training.histories import read_history
 from central.training.lstm import fit_lstm
 from central.training.lstm_parity import MOST_LOST, run_on_box_interpreter, weighted_pinball
 from central.training.presets import PRESETS, Preset, PresetName
-from models.features.site import Site
 from tests.environments import REQUIREMENTS, find_python, make_environment
 
 RECORDING = "nsrdb/nsrdb_psm3_40.53_-105.06_2018_30min.csv.gz"
@@ -84,15 +83,7 @@ def _site(work: Path) -> TrainingSite:
     history = work / "history.csv"
     summary = run_site_series(weather, work / "series.csv", history_file=history)
     plant = summary.plant
-    site = Site(
-        latitude=plant.latitude,
-        longitude=plant.longitude,
-        dc_capacity_w=plant.dc_capacity_w,
-        ac_capacity_w=plant.ac_capacity_w,
-        tilt=plant.tilt,
-        azimuth=plant.azimuth,
-        elevation=plant.elevation_m,
-    )
+    site = plant.site()
     return TrainingSite(weather.name, site, read_history(history), summary.source_minutes)
 
 

@@ -44,7 +44,6 @@ def _train(directory: Path, least_lstm_share: float) -> None:
     from central.training.trees import TreeSettings
     from models.contract.timestamps import HORIZON_STEPS
     from models.features.demand_history import DemandSeries, local_minutes
-    from models.features.site import Site
 
     tiny = Preset(
         TreeSettings(trees=10, fewest=8, depth=3, learning_rate=0.3, threads=1),
@@ -61,15 +60,7 @@ def _train(directory: Path, least_lstm_share: float) -> None:
             bundled_weather_file(), work / "series.csv", history_file=work / "history.parquet"
         )
         plant, series = summary.plant, read_history(work / "history.parquet")
-        site = Site(
-            latitude=plant.latitude,
-            longitude=plant.longitude,
-            dc_capacity_w=plant.dc_capacity_w,
-            ac_capacity_w=plant.ac_capacity_w,
-            tilt=plant.tilt,
-            azimuth=plant.azimuth,
-            elevation=plant.elevation_m,
-        )
+        site = plant.site()
         history = TrainingSite("greensboro", site, series, summary.source_minutes)
         load = read_column(work / "history.parquet", "load_power")
         assert load is not None

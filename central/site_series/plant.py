@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from central.intake.weather import WeatherSource
+from models.features.site import Site
 
 
 class SiteSeriesError(ValueError):
@@ -56,6 +57,18 @@ class PlantDescription:
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise SiteSeriesError(f"{name} must be from {lowest:g} to {highest:g}, not {value}")
+
+    def site(self) -> Site:
+        """The same as models see it."""
+        return Site(
+            latitude=self.latitude,
+            longitude=self.longitude,
+            dc_capacity_w=self.dc_capacity_w,
+            ac_capacity_w=self.ac_capacity_w,
+            tilt=self.tilt,
+            azimuth=self.azimuth,
+            elevation=self.elevation_m,
+        )
 
 
 def plant_at(
