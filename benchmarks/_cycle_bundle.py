@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.bundle.archive import read_manifest, write_manifest
-from models.bundle.names import GENERATION_LSTM, GENERATION_NET
+from models.bundle.names import GENERATION_LSTM, GENERATION_NEAR, GENERATION_NET
 from models.contract.timestamps import HORIZON_STEPS, HOUR_MS, STEP_MS
 from models.features.site import FloatArray, Site
 from models.features.sky import Sky
 from models.features.weather import WeatherSeries
+from models.forecasters.blend import NEAR_STEPS
 
 if TYPE_CHECKING:
     from central.training.trees import TreeSettings
@@ -93,10 +94,12 @@ def _train(directory: Path, name: str) -> None:
     preset = replace(
         preset,
         trees=_every_tree(preset.trees),
+        near=_every_tree(preset.near),
         lstm=replace(preset.lstm, epochs=1),
         net=replace(preset.net, epochs=1),
         demand=replace(preset.demand, trees=_every_tree(preset.demand.trees), rows=_ROWS),
         rows=_ROWS,
+        near_rows=_ROWS,
         windows=_WINDOWS,
         case_every=_CASE_EVERY,
         learn_every_days=28,
@@ -125,7 +128,8 @@ def _train(directory: Path, name: str) -> None:
     )
     third = (1.0 / 3.0,) * HORIZON_STEPS
     manifest = read_manifest(candidate.directory)
-    shares = {GENERATION_LSTM: third, GENERATION_NET: third}
+    near = tuple(0.25 if step < NEAR_STEPS else 0.0 for step in range(HORIZON_STEPS))
+    shares = {GENERATION_LSTM: third, GENERATION_NET: third, GENERATION_NEAR: near}
     write_manifest(candidate.directory, replace(manifest, shares=shares))
 
 

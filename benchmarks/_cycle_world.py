@@ -23,7 +23,7 @@ from benchmarks._cycle_bundle import (
     hourly_weather,
 )
 from edge_agent.forecasting.calibration import Calibration
-from models.bundle.names import DEMAND, GENERATION_LSTM, GENERATION_NET
+from models.bundle.names import DEMAND, GENERATION_LSTM, GENERATION_NEAR, GENERATION_NET
 from models.contract.forecast import LEVELS
 from models.contract.messages import WeatherForecast
 from models.contract.payload import canonical, weather_to_json
@@ -45,8 +45,8 @@ from models.features.site import FloatArray, SiteSeries
 from models.features.sky import Sky
 from models.features.spec import ANCHOR, HISTORY_STEPS, KNOTS
 from models.features.weather import WeatherSeries, refined
-from models.forecasters.blend import combine, knots_to_steps, to_power
-from models.forecasters.bundle import BundleForecaster
+from models.forecasters.blend import NEAR_STEPS, combine, knots_to_steps, to_power, with_near
+from models.forecasters.bundle import BundleForecaster, forecast_sky
 from models.forecasters.demand import DemandForecaster
 from models.forecasters.persistence import smart_persistence_quantiles
 
@@ -126,13 +126,20 @@ class World:
         trees, lstm, net = forecaster._trees, forecaster._lstm, forecaster._net
         assert lstm is not None, "it must have a share"
         assert net is not None, "it must have a share"
-        shares = [forecaster._shares[name] for name in (GENERATION_LSTM, GENERATION_NET)]
+        near = forecaster._near
+        assert near is not None, "it must have a share"
+        experts = (GENERATION_LSTM, GENERATION_NET, GENERATION_NEAR)
+        shares = [forecaster._shares[name] for name in experts]
 
         def by_lstm() -> FloatArray:
             return knots_to_steps(lstm.predict(window[None])[0].reshape(KNOTS, len(LEVELS)))
 
+        def by_near() -> FloatArray:
+            soon = near.predict(features[:NEAR_STEPS]) + anchor[:NEAR_STEPS]
+            return with_near(by_trees + anchor, soon)
+
         by_trees = trees.predict(features)
-        others: list[npt.ArrayLike] = [by_lstm(), net.predict(features) + anchor]
+        others: list[npt.ArrayLike] = [by_lstm(), net.predict(features) + anchor, by_near()]
         clear = sky.power[HISTORY_STEPS : HISTORY_STEPS + HORIZON_STEPS]
         return {
             "sky": lambda: self._sky(recent.start, reach),
@@ -142,12 +149,12 @@ class World:
             ),
             "window": lambda: build_windows(site, recent, known, sky),
             "trees": lambda: trees.predict(features),
+            "near_trees": by_near,
             "lstm": by_lstm,
             "net": lambda: net.predict(features),
             "blend": lambda: to_power(
                 combine(by_trees + anchor, others, shares), clear, learned.limit_w
             ),
-            "horizon_sky": lambda: self._sky(self.begin, HORIZON_STEPS),
             "outcomes": self._alone.learn,
             "correction": self._alone.apply,
             "cycle": self._cycle,
@@ -180,10 +187,13 @@ class World:
     def _cycle(self) -> None:
         self._whole.learn()
         quantiles = self._predict()
-        self._whole.apply(quantiles, self._sky(self._whole.start, HORIZON_STEPS))
+        first = (self._whole.start - self.begin) // STEP_MS
+        self._whole.apply(quantiles, self.ahead.part(first, first + HORIZON_STEPS))
 
     def _predict(self) -> FloatArray:
-        return self._forecaster.predict(self.learned.site, self._series, self._told, self.learned)
+        learned = self.learned
+        sky = forecast_sky(learned.site, self._series.end, learned)
+        return self._forecaster.predict(learned.site, self._series, self._told, learned, sky)
 
     def _sky(self, start: Instant, steps: int) -> Sky:
         return Sky.over(self.learned.site, start, steps, learned=self.learned)

@@ -6,7 +6,8 @@ measures in this process on one thread:
 
 - parts: called in turn, round by round, so that all of them meet the same load;
 - ``cycle``: everything from the history to the published quantiles of the generation, 192 steps:
-  sky, features with forecast weather, both networks, trees, blend, local bias and calibration;
+  sky, features with forecast weather, both networks, both sets of trees, blend, local bias and
+  calibration;
 - ``issue``: ``ForecastEngine.issue`` a quarter of an hour at a time over a real ``state.sqlite``
   with 400 days of a box of ``--devices``; reads, writes and the rest apart.
 
@@ -35,7 +36,7 @@ ROUNDS, WARM_UP, LEARN_ROUNDS = 300, 5, 7
 LIMIT_MS = 10.0
 SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 IN_CYCLE = (
-    "sky", "features_with_weather", "window", "trees", "lstm", "net", "blend", "horizon_sky",
+    "sky", "features_with_weather", "window", "trees", "near_trees", "lstm", "net", "blend",
     "outcomes", "correction",
 )  # fmt: skip
 """Parts that make up ``cycle``; the others stand beside it."""

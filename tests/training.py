@@ -23,7 +23,8 @@ LEAST_LSTM_SHARE = 0.2
 def train_candidate(directory: Path, least_lstm_share: float = LEAST_LSTM_SHARE) -> None:
     """Write a candidate bundle for both CPUs to the new ``directory``, trained in a child process.
 
-    At every lead the LSTM's share is at least ``least_lstm_share`` (0: as the training found it).
+    At every lead the LSTM's share is at least ``least_lstm_share`` (0: as the training found it),
+    and so is that of the first hour's trees in the first hour.
     """
     run(sys.executable, "-m", "tests.training", directory, str(least_lstm_share))
 
@@ -47,10 +48,12 @@ def _train(directory: Path, least_lstm_share: float) -> None:
 
     tiny = Preset(
         TreeSettings(trees=10, fewest=8, depth=3, learning_rate=0.3, threads=1),
+        TreeSettings(trees=6, fewest=4, depth=3, learning_rate=0.3, threads=1),
         LstmSettings(units=16, epochs=1),
         NetSettings(hidden=(8,), members=1, epochs=1),
         DemandSettings(TreeSettings(trees=6, fewest=4, depth=3, threads=1), rows=8_000),
         rows=6_000,
+        near_rows=2_000,
         windows=400,
         case_every=101,
     )
@@ -69,24 +72,28 @@ def _train(directory: Path, least_lstm_share: float) -> None:
         candidate = train(
             [history], tiny, work, series.end, homes=[home], progress=_say, stage=_say
         )
-        _raise_lstm_share(candidate.directory, least_lstm_share)
+        _raise_shares(candidate.directory, least_lstm_share)
         shutil.move(candidate.directory, directory)
 
 
-def _raise_lstm_share(directory: Path, least: float) -> None:
+def _raise_shares(directory: Path, least: float) -> None:
     """Change the blend of a finished candidate, and its golden outputs with it."""
     import numpy as np
 
     from central.training.candidate import GOLDEN_FILE
     from models.bundle.archive import describe_file, read_manifest, write_manifest
-    from models.bundle.names import GENERATION_LSTM, GENERATION_NET
+    from models.bundle.names import GENERATION_LSTM, GENERATION_NEAR, GENERATION_NET
+    from models.contract.timestamps import HORIZON_STEPS
+    from models.forecasters.blend import NEAR_STEPS
     from models.forecasters.bundle import BundleForecaster
 
     manifest = read_manifest(directory)
     shares = dict(manifest.shares)
-    lstm = shares[GENERATION_LSTM] = tuple(max(one, least) for one in shares[GENERATION_LSTM])
-    net = shares[GENERATION_NET]
-    shares[GENERATION_NET] = tuple(min(b, 1.0 - a) for a, b in zip(lstm, net, strict=True))
+    left, first_hour = np.ones(HORIZON_STEPS), np.arange(HORIZON_STEPS) < NEAR_STEPS
+    leasts = {GENERATION_LSTM: least, GENERATION_NEAR: least * first_hour, GENERATION_NET: 0.0}
+    for name, own in leasts.items():
+        share = np.minimum(np.maximum(shares[name], own), left)
+        shares[name], left = tuple(share.tolist()), left - share
     manifest = replace(manifest, shares=shares)
     write_manifest(directory, manifest)
     forecaster = BundleForecaster.load(directory)

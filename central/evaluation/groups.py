@@ -16,7 +16,7 @@ import numpy as np
 
 from models.contract.timestamps import DAY_MS, HOUR_MS, STEP_MS, STEPS_PER_DAY
 from models.features.site import FloatArray, IntArray
-from models.forecasters.blend import LEAD_BUCKETS
+from models.forecasters.blend import HOUR_BUCKETS
 
 OVERCAST, CLEAR = 0.4, 0.85
 REGIMES = ("overcast", "broken", "clear", "unknown", "night")
@@ -38,9 +38,9 @@ class Horizon:
 
 HORIZONS = tuple(
     Horizon(f"{first // 4}-{last // 4} h", first * STEP_MS, last * STEP_MS)
-    for first, last in LEAD_BUCKETS
+    for first, last in HOUR_BUCKETS
 )
-"""The lead buckets of the forecasters."""
+"""The lead buckets of the forecasters, in whole hours."""
 
 
 def solar_days(times: IntArray, longitude: float) -> IntArray:

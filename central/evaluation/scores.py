@@ -16,7 +16,7 @@ import numpy as np
 from models import metrics
 from models.contract.forecast import LEVELS, MEDIAN
 from models.features.site import FloatArray, IntArray
-from models.forecasters.blend import LEAD_BUCKETS
+from models.forecasters.blend import HOUR_BUCKETS
 
 from .significance import skill_interval
 
@@ -99,7 +99,7 @@ def score_by_lead(
 ) -> dict[str, Score]:
     """One score for all leads (``all``) and one per lead bucket (``0-1 h`` ...)."""
     result = {"all": score(actual, quantiles, persistence, previous_day, capacity_w, days)}
-    for first, last in LEAD_BUCKETS:
+    for first, last in HOUR_BUCKETS:
         cut = slice(first, last)
         result[f"{first // 4}-{last // 4} h"] = score(
             actual[:, cut],

@@ -92,14 +92,13 @@ def parities(report: Mapping[str, Any]) -> tuple[Parity, ...]:
 
     Raises ``KeyError``, ``TypeError`` or ``ValueError`` when it does not hold them.
     """
-    trees, lstm = report["tree_parity"], report["lstm_parity"]
+    lstm = report["lstm_parity"]
     return (
-        Parity(
-            "Compiled trees",
-            int(trees["rows"]),
-            float(trees["max_abs_difference"]),
-            float(trees["tolerance"]),
-            "largest difference, clear-sky index",
+        _tree_parity("Compiled trees", report["tree_parity"]),
+        *(
+            [_tree_parity("Compiled trees of the first hour", report["near_parity"])]
+            if "near_parity" in report  # reports of before have none
+            else []
         ),
         Parity(
             "int8 LSTM",
@@ -108,6 +107,16 @@ def parities(report: Mapping[str, Any]) -> tuple[Parity, ...]:
             float(lstm["tolerance"]),
             "mean difference, standard deviations",
         ),
+    )
+
+
+def _tree_parity(name: str, body: Mapping[str, Any]) -> Parity:
+    return Parity(
+        name,
+        int(body["rows"]),
+        float(body["max_abs_difference"]),
+        float(body["tolerance"]),
+        "largest difference, clear-sky index",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from models.bundle.manifest_json import decode_manifest
 from models.contract.errors import ContractError
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import Instant, parse_iso8601
+from models.forecasters.blend import HOUR_BUCKETS, LEAD_BUCKETS
 
 from . import numbers
 from .facts import Fact, Parity, bundle_fact, parities, parity_fact
@@ -80,6 +81,8 @@ class TrainingReport:
     sites: tuple[TrainedSite, ...]
     trees: tuple[int, ...]
     """Boosting rounds per level."""
+    near_trees: tuple[int, ...]
+    """The same of the first hour's trees; none in reports of before."""
     shares: Mapping[str, tuple[float, ...]]
     """Weight per lead of each expert beside the trees, by registry name."""
     parities: tuple[Parity, ...]
@@ -92,6 +95,7 @@ class TrainingReport:
             "scores": {lead: score.to_json() for lead, score in self.scores.items()},
             "sites": [site.name for site in self.sites],
             "trees": list(self.trees),
+            "near_trees": list(self.near_trees),
             "shares": {name: list(shares) for name, shares in self.shares.items()},
             "parity": [
                 {
@@ -135,20 +139,16 @@ class TrainingReport:
         """Bundle, models and gates as rows."""
         if self.manifest is not None:
             yield bundle_fact(self.manifest)
-        rounds = ", ".join(
-            f"{level:g}: {count}" for level, count in zip(LEVELS, self.trees, strict=False)
-        )
-        yield Fact("Trees per quantile", rounds)
+        yield Fact("Trees per quantile", _rounds(self.trees))
+        if self.near_trees:
+            yield Fact("Trees per quantile, first hour", _rounds(self.near_trees))
         for name, per_lead in self.shares.items():
             shares = ", ".join(
                 f"{lead} {100 * share:.0f} %"
-                for lead, share in zip(self._leads(), per_lead, strict=False)
+                for lead, share in zip(_leads(len(per_lead)), per_lead, strict=False)
             )
             yield Fact(f"Weight of {name}", shares)
         yield from (parity_fact(parity) for parity in self.parities)
-
-    def _leads(self) -> list[str]:
-        return [name for name in self.scores if name != "all"]
 
     def _sections(self) -> Iterator[str]:
         yield headline(self.scores["all"], "all leads to 48 h on the test span")
@@ -211,6 +211,7 @@ def _decode(body: Any, manifest: Manifest | None, where: str) -> TrainingReport:
             scores={**scores, "all": scores["all"]},
             sites=tuple(_site(site) for site in body["sites"]),
             trees=tuple(int(count) for count in body["trees"]),
+            near_trees=tuple(int(count) for count in body.get("near_trees", ())),
             shares={
                 str(name): tuple(float(share) for share in shares)
                 for name, shares in body["shares"].items()
@@ -222,6 +223,16 @@ def _decode(body: Any, manifest: Manifest | None, where: str) -> TrainingReport:
         raise ReportError(f"{where}: {error.args[0]!r} is missing") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise ReportError(f"{where}: not a report of a training run: {error}") from None
+
+
+def _leads(count: int) -> list[str]:
+    """Names of the leads that so many shares belong to; reports of before had whole hours alone."""
+    buckets = LEAD_BUCKETS if count == len(LEAD_BUCKETS) else HOUR_BUCKETS
+    return [f"{first / 4:g}-{last / 4:g} h" for first, last in buckets]
+
+
+def _rounds(trees: Sequence[int]) -> str:
+    return ", ".join(f"{level:g}: {count}" for level, count in zip(LEVELS, trees, strict=False))
 
 
 def _score(values: Mapping[str, Any]) -> Score:

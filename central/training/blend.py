@@ -1,9 +1,9 @@
 """How much to believe each expert at each lead: convex weights fitted on their own span.
 
 Equal weights can be worse than trees alone, so each lead bucket searches its own shares of the
-other experts, none being among the choices. Trees are the champion: of the choices whose loss is
-within ``WORTHWHILE`` of the best, the one that leaves the trees most is taken, because a share that
-hardly helps is noise elsewhere.
+other experts, none being among the choices; one that says there what the trees say gets nothing.
+Trees are the champion: of the choices whose loss is within ``WORTHWHILE`` of the best, the one that
+leaves the trees most is taken, because a share that hardly helps is noise elsewhere.
 """
 
 from __future__ import annotations
@@ -43,20 +43,30 @@ def fit_shares(
     ``trees`` and ``others``: index (cases, steps, levels); ``clear``/``actual``: W (cases, steps).
     Returns one list over the buckets for each of ``others``.
     """
+    chosen = np.zeros((len(others), len(LEAD_BUCKETS)))
+    for bucket, (first, last) in enumerate(LEAD_BUCKETS):
+        here = np.s_[:, first:last]
+        own = trees[here]
+        speaking = [k for k, other in enumerate(others) if not np.array_equal(other[here], own)]
+        chosen[speaking, bucket] = _best_mixture(
+            own, [others[k][here] for k in speaking], clear[here], actual[here]
+        )
+    return [[float(share) for share in row] for row in chosen]
+
+
+def _best_mixture(
+    trees: FloatArray, others: Sequence[FloatArray], clear: FloatArray, actual: FloatArray
+) -> FloatArray:
+    """One share for each of ``others``, the same at all these steps."""
     level = np.asarray(LEVELS)
     mixtures = choices(len(others))
-    losses = np.empty((len(mixtures), actual.shape[1]))
+    losses = np.empty(len(mixtures))
     for row, mixture in enumerate(mixtures):
         flat = [np.full(actual.shape[1], share) for share in mixture]
-        power = combine(trees, others, flat) * clear[..., None]
-        over = actual[..., None] - power
-        loss = np.maximum(level * over, (level - 1.0) * over).sum(axis=-1)
-        losses[row] = np.nansum(loss, axis=0)
-    chosen = []
-    for first, last in LEAD_BUCKETS:
-        loss = losses[:, first:last].sum(axis=1)
-        chosen.append(mixtures[int(np.argmax(loss <= loss.min() * (1.0 + WORTHWHILE)))])
-    return [[float(row[expert]) for row in chosen] for expert in range(len(others))]
+        over = actual[..., None] - combine(trees, others, flat) * clear[..., None]
+        losses[row] = np.nansum(np.maximum(level * over, (level - 1.0) * over))
+    best: FloatArray = mixtures[int(np.argmax(losses <= losses.min() * (1.0 + WORTHWHILE)))]
+    return best
 
 
 def blended(

@@ -30,7 +30,12 @@ from models.bundle.manifest import (
     bundle_id,
 )
 from models.bundle.manifest_json import encode_manifest
-from models.bundle.names import GENERATION_LSTM, GENERATION_NET, GENERATION_TREES
+from models.bundle.names import (
+    GENERATION_LSTM,
+    GENERATION_NEAR,
+    GENERATION_NET,
+    GENERATION_TREES,
+)
 from models.contract.forecast import LEVELS, WeatherMode
 from models.contract.timestamps import Instant
 from models.features.build import FeatureArray
@@ -55,10 +60,14 @@ class Shipped:
 
     trees: Mapping[str, list[Path]]
     """CPU -> one library per level, in the order of ``LEVELS``."""
+    near: Mapping[str, list[Path]]
+    """The same for the first hour."""
     lstm: bytes
     net: bytes
     shares: Mapping[str, Sequence[float]]
     """Weight per lead bucket of each expert beside the trees, by registry name."""
+    interval_start: FloatArray
+    """Offsets with which a new site's calibration begins, (lead buckets, levels)."""
     others: Sequence[ShippedTrees] = ()
     """Trees of the other tasks."""
 
@@ -83,7 +92,15 @@ def write_candidate(
     if directory.exists():
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
-    files = _copied(shipped.trees, directory, "trees")
+    trees = {
+        name: ModelEntry(
+            QUANTITY, ModelKind.QUANTILE_TREES, LEVELS, _copied(libraries, directory, folder)
+        )
+        for name, libraries, folder in (
+            (GENERATION_TREES, shipped.trees, "trees"),
+            (GENERATION_NEAR, shipped.near, "near"),
+        )
+    }
     others = {
         one.trained.name: ModelEntry(
             one.trained.quantity,
@@ -112,16 +129,15 @@ def write_candidate(
         features=FeatureDigest(current_spec().digest, source_resolution_minutes),
         weather_mode=weather_mode,
         training=training,
-        models={
-            GENERATION_TREES: ModelEntry(QUANTITY, ModelKind.QUANTILE_TREES, LEVELS, files),
-            **single,
-            **others,
-        },
+        models={**trees, **single, **others},
         golden=Golden(_listed(directory, GOLDEN_FILE), GOLDEN_TOLERANCE),
         shares={
             name: tuple(float(share) for share in share_per_step(buckets))
             for name, buckets in shipped.shares.items()
         },
+        interval_start=tuple(
+            tuple(round(float(offset), 4) for offset in row) for row in shipped.interval_start
+        ),
         metrics=dict(metrics),
         runtime_versions=_versions(),
     )

@@ -182,11 +182,19 @@ class Cases:
 
 
 def draw_rows(
-    site: TrainingSite, first: int, last: int, rows: int, random: np.random.Generator
+    site: TrainingSite,
+    first: int,
+    last: int,
+    rows: int,
+    random: np.random.Generator,
+    steps: int = HORIZON_STEPS,
 ) -> Rows:
-    """About ``rows`` pairs of issue and lead from issues in ``[first, last)``, in daylight."""
+    """About ``rows`` pairs of issue and lead from issues in ``[first, last)``, in daylight.
+
+    Of each issue some of the leads below ``steps``; all of them where they are few.
+    """
     # Roughly half of all targets are night and fall away.
-    wanted = max(1, min(last - first, int(rows / LEADS_PER_ISSUE * 2.2)))
+    wanted = max(1, min(last - first, int(rows / min(LEADS_PER_ISSUE, steps) * 2.2)))
     issues = np.sort(random.choice(np.arange(first, last), size=wanted, replace=False))
     sky = site.sky
     young = random.random(len(issues)) < COLD_SHARE
@@ -196,7 +204,8 @@ def draw_rows(
             # One set of leads per chunk keeps the features vectorised; near ones are drawn more
             # often.
             shown = None if random.random() < NO_WEATHER_SHARE else weather
-            parts.append(_rows_of(site.site, site.series, some, _draw_leads(random), sky, shown))
+            leads = _draw_leads(random, steps)
+            parts.append(_rows_of(site.site, site.series, some, leads, sky, shown))
     for issue in issues[young]:
         # A site that has only been measured for a few hours or days: its past is cut off.
         begin = issue - int(random.integers(0, HISTORY_STEPS))
@@ -204,15 +213,17 @@ def draw_rows(
         window.ac_power[: begin - issue + HISTORY_STEPS] = np.nan
         local = sky.part(issue - HISTORY_STEPS, issue + HORIZON_STEPS + STEPS_PER_DAY)
         here = np.array([HISTORY_STEPS])
-        parts.append(_rows_of(site.site, window, here, _draw_leads(random), local))
+        parts.append(_rows_of(site.site, window, here, _draw_leads(random, steps), local))
     features, index, clear = (np.concatenate(column) for column in zip(*parts, strict=True))
     weight = clear / site.site.ac_capacity_w
     change = index - features[:, ANCHOR]
     return Rows(features, change.astype(np.float32), weight.astype(np.float32))
 
 
-def _draw_leads(random: np.random.Generator) -> IntArray:
-    return np.unique((HORIZON_STEPS * random.random(LEADS_PER_ISSUE) ** 2).astype(np.int64))
+def _draw_leads(random: np.random.Generator, steps: int) -> IntArray:
+    if steps <= LEADS_PER_ISSUE:
+        return np.arange(steps)
+    return np.unique((steps * random.random(LEADS_PER_ISSUE) ** 2).astype(np.int64))
 
 
 def _rows_of(

@@ -1,4 +1,4 @@
-"""The generation's models: trees, LSTM and network, weighed against each other and judged.
+"""The generation's models: trees, those of the first hour, LSTM and network, weighed and judged.
 
 Fit on the first span, stop early on the second, weigh the experts on the third, judge on the
 fourth; only then fit the trees again on everything (with the sizes found). What is drawn once
@@ -17,26 +17,18 @@ from central.evaluation.forecasts import ForecastSet
 from central.evaluation.groups import solar_days
 from central.evaluation.references import diurnal_persistence, reference_powers
 from central.evaluation.scores import Score, score_by_lead
-from models.bundle.names import GENERATION_LSTM, GENERATION_NET
+from models.bundle.names import GENERATION_LSTM, GENERATION_NEAR, GENERATION_NET
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS
 from models.features.build import FeatureArray
 from models.features.site import FloatArray
 from models.features.spec import ANCHOR, FEATURES, KNOTS
-from models.forecasters.blend import knots_to_steps, to_power
+from models.forecasters.blend import NEAR_STEPS, knots_to_steps, to_power, with_near
 from models.forecasters.persistence import smart_persistence
 
 from .blend import blended, fit_shares
-from .dataset import (
-    Cases,
-    Rows,
-    TrainingSite,
-    Windows,
-    concatenate_rows,
-    draw_cases,
-    draw_rows,
-    draw_windows,
-)
+from .dataset import Cases, Rows, TrainingSite, Windows
+from .drawn import Drawn
 from .feature_net import TrainedNet, fit_feature_net
 from .lstm import fit_lstm
 from .presets import Preset
@@ -48,10 +40,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class TrainedGeneration:
-    """Both experts and what they were judged by."""
+    """All experts and what they were judged by."""
 
     boosters: list[Any]
     """Fitted on everything; one per level."""
+    near: list[Any]
+    """The same for the first hour."""
     lstm: Any
     net: TrainedNet
     shares: dict[str, list[float]]
@@ -60,6 +54,8 @@ class TrainedGeneration:
     """By leads, the mean over the sites; of the models before the last fit."""
     rows: Rows
     """All rows, for the parity gate."""
+    near_rows: Rows
+    """Those of the first hour."""
     windows: FeatureArray
     """Real windows, for the calibration of the int8 form."""
     parity_windows: Windows
@@ -79,27 +75,35 @@ def train_generation(
 ) -> TrainedGeneration:
     """Train on sites that have enough history (``usable_sites``)."""
     stage("draw")
-    data = _Drawn.draw(sites, preset, random)
+    data = Drawn.draw(sites, preset, random)
     stage("fit trees")
-    boosters = fit_boosters(data.train_rows, data.stop_rows, preset.trees, progress)
+    boosters = fit_boosters(data.rows.train, data.rows.stop, preset.trees, progress)
+    near = fit_boosters(
+        data.near.train,
+        data.near.stop,
+        preset.near,
+        lambda text: progress(f"first hour, {text}"),
+    )
     stage("fit networks")
     lstm = fit_lstm(data.train_windows, data.stop_windows, preset.lstm, progress)
-    net = fit_feature_net(data.train_rows, data.stop_rows, preset.net, progress, levels=LEVELS)
+    net = fit_feature_net(data.rows.train, data.rows.stop, preset.net, progress, levels=LEVELS)
     stage("blend and judge")
-    experts = Experts(boosters, lstm, net)
+    experts = Experts(boosters, near, lstm, net)
     shares = experts.weigh(data.blend_cases)
     weighed = [experts.forecast(cases, shares) for cases in data.blend_cases]
     judged = [experts.forecast(cases, shares) for cases in data.test_cases]
     scores = _judge(judged)
     stage("refit")
-    everything = concatenate_rows([data.train_rows, data.stop_rows, data.late_rows])
+    everything, first_hour = data.rows.everything, data.near.everything
     return TrainedGeneration(
         boosters=refit_boosters(everything, boosters, preset.trees),
+        near=refit_boosters(first_hour, near, preset.near),
         lstm=lstm,
         net=net,
         shares=shares,
         scores=scores,
         rows=everything,
+        near_rows=first_hour,
         windows=data.train_windows.past,
         parity_windows=data.stop_windows,
         weighed=weighed,
@@ -108,53 +112,11 @@ def train_generation(
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
-    """Everything drawn from the sites, by span."""
-
-    train_rows: Rows
-    stop_rows: Rows
-    late_rows: Rows
-    train_windows: Windows
-    stop_windows: Windows
-    blend_cases: list[Cases]
-    test_cases: list[Cases]
-
-    @classmethod
-    def draw(
-        cls, sites: Sequence[TrainingSite], preset: Preset, random: np.random.Generator
-    ) -> _Drawn:
-        rows, windows = preset.rows // len(sites), preset.windows // len(sites)
-        drawn: dict[str, list[Any]] = {name: [] for name in cls.__dataclass_fields__}
-        for site in sites:
-            cut = preset.spans.of(site)
-            share = preset.spans.stop / preset.spans.train
-            late = (cut["blend"][0], cut["test"][1])
-            late_share = (late[1] - late[0]) / (cut["train"][1] - cut["train"][0])
-            drawn["train_rows"].append(draw_rows(site, *cut["train"], rows, random))
-            drawn["stop_rows"].append(draw_rows(site, *cut["stop"], int(rows * share * 2), random))
-            drawn["late_rows"].append(draw_rows(site, *late, int(rows * late_share), random))
-            drawn["train_windows"].append(draw_windows(site, *cut["train"], windows, random))
-            drawn["stop_windows"].append(
-                draw_windows(site, *cut["stop"], max(200, windows // 4), random)
-            )
-            drawn["blend_cases"].append(draw_cases(site, *cut["blend"], preset.case_every))
-            drawn["test_cases"].append(draw_cases(site, *cut["test"], preset.case_every))
-        return cls(
-            concatenate_rows(drawn["train_rows"]),
-            concatenate_rows(drawn["stop_rows"]),
-            concatenate_rows(drawn["late_rows"]),
-            _concatenate_windows(drawn["train_windows"]),
-            _concatenate_windows(drawn["stop_windows"]),
-            drawn["blend_cases"],
-            drawn["test_cases"],
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Experts:
     """The trained models of the generation, each of which gives clear-sky indices."""
 
     boosters: list[Any]
+    near: list[Any]
     lstm: Any
     net: TrainedNet
 
@@ -164,12 +126,16 @@ class Experts:
         shape = (count, HORIZON_STEPS, len(LEVELS))
         flat: FeatureArray = cases.features.reshape(-1, len(FEATURES))
         anchor = cases.features[:, :, ANCHOR, None]
+        trees = predict_boosters(self.boosters, flat).reshape(shape) + anchor
+        soon: FeatureArray = cases.features[:, :NEAR_STEPS].reshape(-1, len(FEATURES))
+        near = predict_boosters(self.near, soon).reshape(count, NEAR_STEPS, len(LEVELS))
         knots = np.asarray(self.lstm.predict(cases.windows, verbose=0))
         others = {
             GENERATION_LSTM: knots_to_steps(knots.reshape(count, KNOTS, len(LEVELS))),
             GENERATION_NET: self.net.predict(flat).reshape(shape) + anchor,
+            GENERATION_NEAR: with_near(trees, near + anchor[:, :NEAR_STEPS]),
         }
-        return predict_boosters(self.boosters, flat).reshape(shape) + anchor, others
+        return trees, others
 
     def weigh(self, blend_cases: list[Cases]) -> dict[str, list[float]]:
         """Shares per lead bucket, by registry name."""
@@ -254,11 +220,3 @@ def _mean_score(scores: list[Score]) -> Score:
         known = [value for one in scores if np.isfinite(value := getattr(one, name))]
         means[name] = float(np.mean(known)) if known else float("nan")
     return replace(scores[0], pairs=sum(one.pairs for one in scores), **means)
-
-
-def _concatenate_windows(parts: list[Windows]) -> Windows:
-    return Windows(
-        np.concatenate([one.past for one in parts]),
-        np.concatenate([one.target for one in parts]),
-        np.concatenate([one.weight for one in parts]),
-    )

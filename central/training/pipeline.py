@@ -33,6 +33,7 @@ from .dataset import Spans, TrainingSite, describe, fingerprint, training_span
 from .demand import DemandHome, train_demand
 from .errors import ConversionError, TrainingDataError
 from .generation import forecast_sets, train_generation
+from .interval_start import interval_start
 from .lstm_parity import assert_lstm_parity
 from .presets import Preset
 from .risk import train_risk
@@ -119,6 +120,9 @@ def train(
     libraries, tree_parity = compiler.compile(
         generation.boosters, LEVELS, generation.rows.features, ""
     )
+    near, near_parity = compiler.compile(
+        generation.near, LEVELS, generation.near_rows.features, "first hour "
+    )
     shipped, parities = [], {}
     for other in others:
         built, parities[other.name] = compiler.compile(
@@ -138,7 +142,9 @@ def train(
         "weather_mode": weather_mode.value,
         "shares": generation.shares,
         "trees": [booster.num_boosted_rounds() for booster in generation.boosters],
+        "near_trees": [booster.num_boosted_rounds() for booster in generation.near],
         "tree_parity": _parity_json(tree_parity),
+        "near_parity": _parity_json(near_parity),
         "lstm_parity": lstm_parity.to_json(),
         "scores": {lead: one.to_json() for lead, one in generation.scores.items()},
         "other_models": {
@@ -155,7 +161,15 @@ def train(
     directory = work / "candidate"
     manifest = write_candidate(
         directory,
-        Shipped(libraries, model, generation.net.to_bytes(), generation.shares, shipped),
+        Shipped(
+            libraries,
+            near,
+            model,
+            generation.net.to_bytes(),
+            generation.shares,
+            interval_start(generation.weighed),
+            shipped,
+        ),
         created_at=created_at,
         training=TrainingSpan(start, end, fingerprint(sites)),
         source_resolution_minutes=max(one.resolution_minutes for one in sites),

@@ -1,9 +1,10 @@
 """What this site has taught about its forecasters: a bias of the median, then honest intervals.
 
 Decides that each forecaster is corrected by its own outcomes (persistence errs in other ways than
-a bundle), that a new bundle begins with what its predecessor left and learns fast at first, and
-what of it is saved. It leaves to others: the arithmetic (``models.forecasters``), who speaks
-(``engine``), the coverage that is measured in the end (``coverage``).
+a bundle), that the first bundle begins where it says and a later one with what its predecessor
+left, that both learn fast at first, and what of it is saved. It leaves to others: the arithmetic
+(``models.forecasters``), who speaks (``engine``), the coverage that is measured in the end
+(``coverage``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from models.features.site import FloatArray
 from models.forecasters.conformal import OnlineConformal
 from models.forecasters.local_bias import OnlineBias
 
-VERSION = 1
+VERSION = 2
 """Raise when saved states of before must not be read."""
 MOST_MODELS = 4
 
@@ -23,10 +24,12 @@ MOST_MODELS = 4
 class _Voice:
     """One forecaster, by the name it publishes under."""
 
-    def __init__(self, saved: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, saved: dict[str, Any] | None = None, start: FloatArray | None = None
+    ) -> None:
         saved = saved or {}
         self.bias = OnlineBias(saved.get("bias"))
-        self.interval = OnlineConformal(saved.get("interval"))
+        self.interval = OnlineConformal(saved.get("interval"), start)
         bundle = saved.get("bundle")
         self.bundle: str | None = bundle if isinstance(bundle, str) else None
 
@@ -66,13 +69,15 @@ class Calibration:
         clear: FloatArray,
         hour_angle: FloatArray,
         limit: float,
+        interval_start: FloatArray | None = None,
     ) -> FloatArray:
         """Quantiles to publish of what ``model`` of ``bundle`` says from ``start``; remembers it.
 
         ``quantiles`` is ``(levels, steps)`` [W]; ``clear`` [W] and ``hour_angle`` [deg] are of the
-        same steps; ``limit`` is what the plant can do [W].
+        same steps; ``limit`` is what the plant can do [W]; ``interval_start`` are the offsets that
+        ``bundle`` gives a site which has taught nothing yet, ``(lead buckets, levels)``.
         """
-        voice = self._voices.pop(model, None) or _Voice()
+        voice = self._voices.pop(model, None) or _Voice(start=interval_start)
         self._voices[model] = voice  # the one that spoke last is forgotten last
         for name in list(self._voices)[:-MOST_MODELS]:
             del self._voices[name]

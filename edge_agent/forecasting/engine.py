@@ -28,7 +28,7 @@ from models.features.sky import Sky
 from models.features.spec import HISTORY_STEPS as FEATURE_STEPS
 from models.features.weather import WeatherSeries
 from models.forecasters.bundle import NAME as BUNDLE_MODEL
-from models.forecasters.bundle import BundleForecaster
+from models.forecasters.bundle import BundleForecaster, forecast_sky
 from models.forecasters.demand import QUANTITY as DEMAND_QUANTITY
 from models.forecasters.persistence import HISTORY_STEPS as PERSISTENCE_STEPS
 from models.forecasters.persistence import NAME as PERSISTENCE_MODEL
@@ -60,6 +60,8 @@ class Spoken(NamedTuple):
     quantiles: FloatArray
     bundle: str | None = None
     weather_mode: WeatherMode = WeatherMode.NONE
+    interval_start: FloatArray | None = None
+    """Where the calibration of its interval begins on a site that has taught nothing yet."""
 
 
 class ActiveBundle(Protocol):
@@ -126,10 +128,12 @@ class ForecastEngine:
         if self._learner.refresh(start):
             self._save(_SITE_KEY, self._learner.save())
         learned = self._learner.site
-        spoken = self._with_bundle(series) or Spoken(
+        sky = forecast_sky(learned.site, series.end, learned)
+        spoken = self._with_bundle(series, sky) or Spoken(
             PERSISTENCE_MODEL, smart_persistence_quantiles(learned.site, series, learned=learned)
         )
-        published = {QUANTITY: self._published(spoken, series)}
+        ahead = sky.part(FEATURE_STEPS, FEATURE_STEPS + HORIZON_STEPS)
+        published = {QUANTITY: self._published(spoken, series, ahead)}
         if (demand := self._with_demand(start)) is not None:
             published[DEMAND_QUANTITY] = demand
         forecast = Forecast(
@@ -163,11 +167,9 @@ class ForecastEngine:
     def _demand_trees(self) -> QuantileTrees | None:
         return self._loaded[1].others.get(DEMAND) if self._loaded else None
 
-    def _published(self, spoken: Spoken, series: SiteSeries) -> ForecastSeries:
+    def _published(self, spoken: Spoken, series: SiteSeries, sky: Sky) -> ForecastSeries:
         quantiles = spoken.quantiles
         try:
-            learned = self._learner.site
-            sky = Sky.over(learned.site, series.end, HORIZON_STEPS, learned=learned)
             quantiles = self._calibration.apply(
                 spoken.model,
                 spoken.bundle,
@@ -176,6 +178,7 @@ class ForecastEngine:
                 sky.power,
                 sky.position.hour_angle,
                 self._limit(series),
+                spoken.interval_start,
             )
             _check(quantiles)
         except Exception:  # an uncorrected forecast is better than none
@@ -213,7 +216,7 @@ class ForecastEngine:
 
         return SiteSeries(start, values(QUANTITY), values("temp_air"), values("ghi"))
 
-    def _with_bundle(self, series: SiteSeries) -> Spoken | None:
+    def _with_bundle(self, series: SiteSeries, sky: Sky) -> Spoken | None:
         """Power by the active bundle, or nothing when there is none that works."""
         for _ in range(2):  # a failure within the probation makes the last good bundle active
             directory = self._bundles.active()
@@ -227,7 +230,7 @@ class ForecastEngine:
                 # A bundle that was trained without weather has never seen those columns filled.
                 weather = None if mode is WeatherMode.NONE else self._weather(series.end)
                 learned = self._learner.site
-                quantiles = forecaster.predict(learned.site, series, weather, learned)
+                quantiles = forecaster.predict(learned.site, series, weather, learned, sky)
                 _check(quantiles)
             except Exception as error:  # whatever a model does, the site gets a forecast
                 _log.exception("bundle %s failed", directory.name)
@@ -238,7 +241,13 @@ class ForecastEngine:
                 continue
             self._bundles.forecast_succeeded(directory)
             told = WeatherMode.NONE if weather is None else WeatherMode.ARCHIVED_NWP
-            return Spoken(BUNDLE_MODEL, quantiles, forecaster.manifest.bundle_id, told)
+            return Spoken(
+                BUNDLE_MODEL,
+                quantiles,
+                forecaster.manifest.bundle_id,
+                told,
+                forecaster.interval_start,
+            )
         return None
 
     def _count_outcomes(self, series: SiteSeries) -> None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from models.contract.checks import check_text, finite_number
 from models.contract.errors import ContractError
-from models.contract.forecast import WeatherMode
+from models.contract.forecast import LEVELS, WeatherMode
 from models.contract.quantities import quantity
 from models.contract.timestamps import DAY_MS, HORIZON_STEPS, Instant, format_iso8601
 from models.contract.topics import check_identifier
@@ -163,6 +163,9 @@ class Manifest:
     shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Weight of each further expert of the generation at each step of the horizon, by its name in
     ``models``; what is left is the trees'."""
+    interval_start: tuple[tuple[float, ...], ...] = ()
+    """Where the calibration of a new site begins: one offset per lead bucket and level of the
+    generation, in the calibration's own unit; empty: at nothing."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     runtime_versions: Mapping[str, str] = field(default_factory=dict)
     """What built the files (xgboost, treelite, tensorflow, the compiler)."""
@@ -186,6 +189,7 @@ class Manifest:
         for name in self.models:
             _check_name(name, "models")
         self._check_shares()
+        self._check_interval_start()
         metrics = {name: finite_number(value) for name, value in self.metrics.items()}
         object.__setattr__(self, "metrics", metrics)
         paths = [file.path for file in self.files()]
@@ -221,6 +225,15 @@ class Manifest:
         if any(sum(step) > 1 + 1e-9 for step in zip(*plain.values(), strict=True)):
             raise ContractError("shares: the weights of a step are more than 1 together")
         object.__setattr__(self, "shares", plain)
+
+    def _check_interval_start(self) -> None:
+        if any(len(row) != len(LEVELS) for row in self.interval_start):
+            raise ContractError(f"interval_start: {len(LEVELS)} offsets per lead bucket wanted")
+        try:
+            plain = tuple(tuple(map(finite_number, row)) for row in self.interval_start)
+        except ContractError as error:
+            raise ContractError(f"interval_start: {error}") from None
+        object.__setattr__(self, "interval_start", plain)
 
     @property
     def cpus(self) -> tuple[str, ...]:

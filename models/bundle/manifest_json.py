@@ -10,7 +10,7 @@ from typing import Any
 from models.contract import SCHEMA_VERSION
 from models.contract.errors import ContractError, PayloadError
 from models.contract.fields import Fields, checked
-from models.contract.forecast import WeatherMode
+from models.contract.forecast import LEVELS, WeatherMode
 from models.contract.payload import canonical, parse_json
 from models.contract.timestamps import format_iso8601
 
@@ -48,6 +48,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "models": {name: _model_body(model) for name, model in manifest.models.items()},
         "golden": {**_file_body(manifest.golden.file), "tolerance": manifest.golden.tolerance},
         "shares": {name: list(shares) for name, shares in manifest.shares.items()},
+        "interval_start": [list(row) for row in manifest.interval_start],
         "metrics": dict(manifest.metrics),
         "runtime_versions": dict(manifest.runtime_versions),
     }
@@ -90,6 +91,7 @@ def decode_manifest(data: bytes) -> Manifest:
         },
         "golden": checked(lambda: Golden(_file(golden), golden.number("tolerance")), "golden"),
         "shares": _shares(fields.object("shares")),
+        "interval_start": tuple(map(tuple, fields.rows("interval_start", len(LEVELS)))),
         "metrics": _numbers(fields.object("metrics")),
         "runtime_versions": _versions(fields.object("runtime_versions")),
     }

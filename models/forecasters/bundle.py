@@ -1,4 +1,4 @@
-"""The forecaster that a bundle describes: compiled trees, the LSTM beside them, and their blend.
+"""The forecaster that a bundle describes: compiled trees, the experts beside them, and their blend.
 
 Decides how a bundle's files become one set of quantiles; the agent, the bundle's self-test and the
 centre's gates all forecast through here. Whether the bundle may be trusted was decided before
@@ -16,10 +16,17 @@ import numpy as np
 
 from models.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, ModelKind
 from models.bundle.manifest_json import decode_manifest
-from models.bundle.names import ANOMALY, DEMAND, GENERATION_LSTM, GENERATION_NET, RISK
+from models.bundle.names import (
+    ANOMALY,
+    DEMAND,
+    GENERATION_LSTM,
+    GENERATION_NEAR,
+    GENERATION_NET,
+    RISK,
+)
 from models.contract.errors import ContractError
 from models.contract.forecast import LEVELS
-from models.contract.timestamps import HORIZON_STEPS, STEPS_PER_DAY
+from models.contract.timestamps import HORIZON_STEPS, STEP_MS, STEPS_PER_DAY, Instant
 from models.features.build import FeatureArray, build_features, build_windows
 from models.features.conditions import CONDITIONS, CONDITIONS_DIGEST
 from models.features.demand_spec import DEMAND_FEATURES, demand_digest
@@ -35,7 +42,8 @@ from models.runtimes.feature_net import FeatureNet
 from models.runtimes.tflite import TfliteRuntime
 from models.runtimes.trees import QuantileTrees
 
-from .blend import combine, knots_to_steps, to_power
+from .blend import NEAR_STEPS, combine, knots_to_steps, to_power, with_near
+from .outcomes import BUCKETS
 
 QUANTITY = "ac_power"
 NAME = "blend"
@@ -69,12 +77,17 @@ class BundleForecaster:
         trees: QuantileTrees,
         lstm: TfliteRuntime | None = None,
         net: FeatureNet | None = None,
+        near: QuantileTrees | None = None,
         others: Mapping[str, QuantileTrees] = MappingProxyType({}),
     ) -> None:
-        self.manifest, self._trees, self._lstm, self._net = manifest, trees, lstm, net
+        self.manifest, self._trees, self._near = manifest, trees, near
+        self._lstm, self._net = lstm, net
         self._shares = {name: np.asarray(share) for name, share in manifest.shares.items()}
         self.others = others
         """Trees of the other tasks, by registry name; one that the bundle lacks is absent."""
+        start = manifest.interval_start
+        self.interval_start: FloatArray | None = np.array(start) if start else None
+        """Where the calibration of a new site begins, ``(lead buckets, levels)``."""
 
     @classmethod
     def load(cls, directory: Path, cpu: str | None = None) -> BundleForecaster:
@@ -92,8 +105,15 @@ class BundleForecaster:
             raise RuntimeLoadError(manifest_file, str(error)) from None
         if manifest.features.digest != current_spec().digest:
             raise RuntimeLoadError(manifest_file, "trained on features this program does not make")
+        if len(manifest.interval_start) not in (0, BUCKETS):
+            raise RuntimeLoadError(
+                manifest_file,
+                f"interval_start: {len(manifest.interval_start)} lead buckets, not the {BUCKETS}"
+                " that this program has",
+            )
         cpu = cpu or current_cpu()
         trees: QuantileTrees | None = None
+        near: QuantileTrees | None = None
         lstm: TfliteRuntime | None = None
         net: FeatureNet | None = None
         others: dict[str, QuantileTrees] = {}
@@ -106,21 +126,19 @@ class BundleForecaster:
                 raise RuntimeLoadError(manifest_file, f"{name} was not built for {cpu}")
             if other is not None:
                 others[name] = _other_trees(manifest_file, name, model, other, paths)
-            elif model.kind is ModelKind.QUANTILE_TREES:
-                if model.levels != LEVELS or len(paths) != len(LEVELS):
-                    raise RuntimeLoadError(manifest_file, f"{name} has not the levels {LEVELS}")
-                trees = QuantileTrees.load(
-                    dict(zip(LEVELS, paths, strict=True)), feature_count=len(FEATURES)
-                )
+            elif model.kind is ModelKind.QUANTILE_TREES and name != GENERATION_NEAR:
+                trees = _generation_trees(manifest_file, name, model, paths)
             elif not max(manifest.shares.get(name, ()), default=0.0) > 0:
                 continue  # it lost against the others everywhere
+            elif name == GENERATION_NEAR:
+                near = _near_trees(manifest_file, manifest, model, paths)
             elif model.kind is ModelKind.TFLITE_LSTM:
                 lstm = TfliteRuntime(paths[0])
             elif model.kind is ModelKind.FEATURE_NET:
                 net = FeatureNet.load(paths[0], feature_count=len(FEATURES), levels=LEVELS)
         if trees is None:
             raise RuntimeLoadError(manifest_file, f"holds no trees for {QUANTITY}")
-        return cls(manifest, trees, lstm, net, others)
+        return cls(manifest, trees, lstm, net, near, others)
 
     def predict_normalised(self, features: FeatureArray, window: FeatureArray) -> FloatArray:
         """Clear-sky-index quantiles, ``(levels, HORIZON_STEPS)``.
@@ -130,6 +148,7 @@ class BundleForecaster:
             window: ``build_windows`` of the same issue, ``(WINDOW_STEPS, channels)``
         """
         anchor = features[:, ANCHOR, None]
+        trees = self._trees.predict(features) + anchor
         others, shares = [], []
         if self._lstm is not None:
             knots = self._lstm.predict(window[None])[0].reshape(KNOTS, len(LEVELS))
@@ -138,7 +157,11 @@ class BundleForecaster:
         if self._net is not None:
             others.append(self._net.predict(features) + anchor)
             shares.append(self._shares[GENERATION_NET])
-        return combine(self._trees.predict(features) + anchor, others, shares).T
+        if self._near is not None:
+            near = self._near.predict(features[:NEAR_STEPS]) + anchor[:NEAR_STEPS]
+            others.append(with_near(trees, near))
+            shares.append(self._shares[GENERATION_NEAR])
+        return combine(trees, others, shares).T
 
     def predict(
         self,
@@ -146,22 +169,52 @@ class BundleForecaster:
         series: SiteSeries,
         weather: WeatherSeries | None = None,
         learned: LearnedSite | None = None,
+        sky: Sky | None = None,
     ) -> FloatArray:
         """Power quantiles [W] issued at the end of ``series``, ``(levels, HORIZON_STEPS)``.
 
-        ``learned`` takes the place of ``site`` where its own measurements have taught something.
+        ``learned`` takes the place of ``site`` where its own measurements have taught something;
+        ``sky`` is what ``forecast_sky`` gives of them, if at hand.
         """
         if learned is not None:
             site = learned.site
         recent = series.window(len(series) - HISTORY_STEPS, len(series))
-        reach = HISTORY_STEPS + HORIZON_STEPS + STEPS_PER_DAY
-        sky = Sky.over(site, recent.start, reach, learned=learned)
+        if sky is None:
+            sky = forecast_sky(site, series.end, learned)
         features = build_features(site, recent, [HISTORY_STEPS], sky=sky, weather=weather)[0]
         window = build_windows(site, recent, [HISTORY_STEPS], sky)[0]
         index = self.predict_normalised(features, window)
         clear = sky.power[HISTORY_STEPS : HISTORY_STEPS + HORIZON_STEPS]
         limit = learned.limit_w if learned else site.ac_capacity_w
         return to_power(index.T, clear, limit)
+
+
+def forecast_sky(site: Site, issued: Instant, learned: LearnedSite | None = None) -> Sky:
+    """The sky that a forecast at ``issued`` looks at: its history, its horizon and a day more."""
+    start = issued - HISTORY_STEPS * STEP_MS
+    reach = HISTORY_STEPS + HORIZON_STEPS + STEPS_PER_DAY
+    return Sky.over(site, start, reach, learned=learned)
+
+
+def _generation_trees(
+    manifest_file: Path, name: str, model: ModelEntry, paths: Sequence[Path]
+) -> QuantileTrees:
+    if model.levels != LEVELS or len(paths) != len(LEVELS):
+        raise RuntimeLoadError(manifest_file, f"{name} has not the levels {LEVELS}")
+    return QuantileTrees.load(dict(zip(LEVELS, paths, strict=True)), feature_count=len(FEATURES))
+
+
+def _near_trees(
+    manifest_file: Path, manifest: Manifest, model: ModelEntry, paths: Sequence[Path]
+) -> QuantileTrees:
+    name = GENERATION_NEAR
+    if model.kind is not ModelKind.QUANTILE_TREES:
+        raise RuntimeLoadError(manifest_file, f"{name} is no tree model of quantiles")
+    if any(manifest.shares[name][NEAR_STEPS:]):
+        raise RuntimeLoadError(
+            manifest_file, f"{name} has a share beyond its first {NEAR_STEPS} steps"
+        )
+    return _generation_trees(manifest_file, name, model, paths)
 
 
 def _other_trees(

@@ -28,6 +28,7 @@ from models.contract.timestamps import DAY_MS, Instant
 from models.features.site import FloatArray, IntArray
 from models.features.sky import DAYLIGHT_SHARE
 
+from .blend import LEAD_BUCKETS
 from .outcomes import (
     BUCKET_OF_STEP,
     BUCKETS,
@@ -40,7 +41,7 @@ from .outcomes import (
 
 SLOTS = 12
 """Hours of the sun, 15 degrees of the hour angle each, six before noon and six after."""
-GROUP_OF_BUCKET: IntArray = np.array((0, 0, 0, 1, 1, 2, 2, 2))
+GROUP_OF_BUCKET: IntArray = np.digitize([first for first, _ in LEAD_BUCKETS], (16, 48))
 """Up to 4 h, to 12 h, and beyond: one hour of the sun sees too little per bucket."""
 HALF_LIFE_DAYS = 16.0
 PRIOR, PRIOR_SHARE = 20.0, 0.10

@@ -23,14 +23,14 @@ BUCKET_OF_STEP: IntArray = np.repeat(
     np.arange(BUCKETS), [last - first for first, last in LEAD_BUCKETS]
 )
 REMEMBERED_LEADS: IntArray = np.array(
-    (0, 2, 5, 7, 10, 14, 18, 22, 30, 42, 60, 84, 108, 132, 156, 180)
+    (0, 1, 3, 5, 7, 10, 14, 18, 22, 30, 42, 60, 84, 108, 132, 156, 180)
 )
 """Two per bucket: the errors of neighbouring steps are nearly the same error."""
-HOURLY_FROM_LEAD = LEAD_EDGES[4]
+HOURLY_FROM_LEAD = LEAD_EDGES[5]
 """Leads from here on are remembered at full hours only: a quarter of the memory, the same news."""
 MOST_REMEMBERED = 600
 """Twice what the leads above can leave open; more is a clock that jumps about."""
-_USUAL_LEADS = 2.0
+_USUAL_LEADS = np.bincount(BUCKET_OF_STEP[REMEMBERED_LEADS]).astype(np.float64)
 _MOST_WEIGHT = 8.0
 
 
@@ -130,7 +130,7 @@ def buckets_and_weights(
     apart = np.diff(np.unique(issues))
     apart_steps = float(np.median(apart)) / STEP_MS if len(apart) else 1.0
     leads_in = np.bincount(bucket, minlength=BUCKETS)[bucket]
-    return bucket, np.minimum(_USUAL_LEADS * apart_steps / leads_in, _MOST_WEIGHT)
+    return bucket, np.minimum(_USUAL_LEADS[bucket] * apart_steps / leads_in, _MOST_WEIGHT)
 
 
 def in_order(

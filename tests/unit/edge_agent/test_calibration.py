@@ -12,7 +12,7 @@ from edge_agent.forecasting.calibration import MOST_MODELS, VERSION, Calibration
 from models.contract.forecast import MEDIAN
 from models.contract.timestamps import HORIZON_STEPS, STEP_MS, STEPS_PER_DAY
 from models.features.site import FloatArray
-from models.forecasters.outcomes import REMEMBERED_LEADS
+from models.forecasters.outcomes import BUCKETS, REMEMBERED_LEADS
 
 START = 1_687_996_800_000
 LIMIT = 5000.0
@@ -93,3 +93,15 @@ def test_names_of_forecasters_do_not_pile_up() -> None:
         say(calibration, f"model {number}", number)
     assert list(calibration.save()["models"])[-1] == f"model {3 * MOST_MODELS - 1}"
     assert len(calibration.save()["models"]) == MOST_MODELS
+
+
+def test_a_new_site_begins_with_the_intervals_of_the_bundle_and_an_old_one_keeps_its_own() -> None:
+    start = np.outer(np.ones(BUCKETS), (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3))
+    noon, calibration = 44, Calibration()
+    now = START + noon * STEP_MS
+    wide = calibration.apply("blend", "b1", now, raw(noon), *sky(noon), LIMIT, start)
+    assert wide[-1, 4] - wide[0, 4] > 1.5 * (raw(noon)[-1, 4] - raw(noon)[0, 4])
+    np.testing.assert_array_equal(wide[MEDIAN], raw(noon)[MEDIAN])
+    again = Calibration(json.loads(json.dumps(calibration.save(), allow_nan=False)))
+    kept = again.apply("blend", "b2", now + STEP_MS, raw(noon + 1), *sky(noon + 1), LIMIT, -start)
+    assert kept[-1, 4] - kept[0, 4] > 1.5 * (raw(noon + 1)[-1, 4] - raw(noon + 1)[0, 4])

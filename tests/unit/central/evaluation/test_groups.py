@@ -14,7 +14,7 @@ from central.evaluation.groups import (
     solar_slots,
 )
 from models.contract.timestamps import DAY_MS, HORIZON_STEPS, HOUR_MS, STEP_MS
-from models.forecasters.blend import LEAD_BUCKETS
+from models.forecasters.blend import HOUR_BUCKETS
 
 NOON = 17_897 * DAY_MS + 12 * HOUR_MS  # 2019-01-01
 
@@ -34,7 +34,7 @@ def test_months_are_those_of_the_calendar() -> None:
 
 def test_every_lead_has_the_bucket_of_the_forecasters() -> None:
     ids = horizon_ids(np.arange(HORIZON_STEPS + 1) * STEP_MS, HORIZONS)
-    for place, (first, last) in enumerate(LEAD_BUCKETS):
+    for place, (first, last) in enumerate(HOUR_BUCKETS):
         assert (ids[first:last] == place).all()
     assert ids[-1] == len(HORIZONS)  # 48 h ahead is in none
 

@@ -8,7 +8,7 @@ import pytest
 from central.evaluation.scores import score, score_by_lead
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import HORIZON_STEPS
-from models.forecasters.blend import LEAD_BUCKETS
+from models.forecasters.blend import HOUR_BUCKETS
 
 CASES, CAPACITY = 60, 5000.0
 
@@ -64,7 +64,7 @@ def test_every_lead_bucket_is_scored_on_its_own(truth: np.ndarray) -> None:
     reference = np.nan_to_num(truth) + 500
     result = score_by_lead(truth, band(forecast, 0), reference, reference, CAPACITY, days())
     assert next(iter(result)) == "all"
-    assert len(result) == 1 + len(LEAD_BUCKETS)
+    assert len(result) == 1 + len(HOUR_BUCKETS)
     assert result["0-1 h"].skill == 1
     assert result["24-36 h"].skill == pytest.approx(-1)
 

@@ -53,9 +53,14 @@ def candidate(tmp_path: Path) -> Candidate:
     site = TrainingSite("barn <1>", SITE, TRUTH, 60)
     report: dict[str, Any] = {
         "sites": describe([site]),
-        "shares": {"solar_generation_lstm": [0.0, 0.0, 0.1, 0.1, 0.2, 0.25, 0.3, 0.35]},
+        "shares": {
+            "solar_generation_lstm": [0.0, 0.0, 0.0, 0.1, 0.1, 0.2, 0.25, 0.3, 0.35],
+            "solar_generation_near_xgboost": [0.9, 0.7, *[0.0] * 7],
+        },
         "trees": [60, 55, 50, 45, 50, 55, 60],
+        "near_trees": [30, 29, 28, 27, 28, 29, 31],
         "tree_parity": {"rows": 10_000, "max_abs_difference": 2e-6, "tolerance": 1e-5},
+        "near_parity": {"rows": 9_000, "max_abs_difference": 3e-6, "tolerance": 1e-5},
         "lstm_parity": vars(LstmParity(625, 0.004, 0.04, 0.05, "tflite_runtime 2.14.0")),
         "scores": {lead: score.to_json() for lead, score in found.items()},
     }
@@ -91,15 +96,34 @@ def test_the_text_holds_every_lead_and_every_gate(candidate: Candidate) -> None:
         assert (f"{100 * score.mae:.2f}" if score.pairs else "–") in line
         assert (f"{100 * score.skill:+.1f}" if score.pairs else "–") in line
     assert "Parity: Compiled trees: 2e-6, allowed 1e-5" in text
-    assert "36-48 h 35 %" in text.replace("\n", " ").replace("  ", " ")
+    assert "Parity: Compiled trees of the first hour: 3e-6, allowed 1e-5" in text
+    flat = text.replace("\n", " ").replace("  ", " ")
+    assert "36-48 h 35 %" in flat
+    assert "near_xgboost: 0-0.25 h 90 %, 0.25-1 h 70 %, 1-2 h 0 %" in flat
+    assert "first hour: 0.05: 30, 0.1: 29" in flat
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_a_report_of_before_the_first_hour_had_its_trees_is_still_read(
+    candidate: Candidate, tmp_path: Path
+) -> None:
+    body = dict(candidate.report)
+    del body["near_trees"], body["near_parity"]
+    body["shares"] = {"solar_generation_lstm": [0.0] * 7 + [0.4]}
+    write_report_json(tmp_path / REPORT_NAME, body)
+    report = load_training_report(tmp_path)
+    assert report.near_trees == ()
+    assert len(report.parities) == 2
+    text = report.to_text()
+    assert "first hour" not in text
+    assert "36-48 h 40 %" in text
 
 
 def test_a_broken_gate_is_marked(candidate: Candidate) -> None:
     report = from_candidate(candidate)
     assert not any(fact.wrong for fact in report.facts())
-    trees, lstm = report.parities
-    broken = replace(report, parities=(trees, replace(lstm, difference=0.06)))
+    trees, near, lstm = report.parities
+    broken = replace(report, parities=(trees, near, replace(lstm, difference=0.06)))
     assert [fact.name for fact in broken.facts() if fact.wrong] == ["Parity: int8 LSTM"]
     assert "⚠ 0.06, allowed 0.05" in broken.to_html()
     nothing_compared = replace(trees, difference=float("nan"))

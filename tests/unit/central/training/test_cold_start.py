@@ -15,6 +15,7 @@ from models.features.build import FeatureArray
 from models.features.site import FloatArray, IntArray, Site, SiteSeries
 from models.features.sky import Sky
 from models.features.spec import ANCHOR
+from models.forecasters.outcomes import BUCKET_OF_STEP, BUCKETS, REMEMBERED_LEADS
 
 START = 1_551_398_400_000  # 2019-03-01
 FORM = Site(38.0, 0.0, dc_capacity_w=1000.0, ac_capacity_w=1000.0, tilt=30.0)
@@ -23,6 +24,8 @@ INSTALLED, UNTIL, DAYS = 20 * STEPS_PER_DAY, 34 * STEPS_PER_DAY, 40
 
 class EverythingItIsShown:
     """Quantiles that move with every column and every interval of the window."""
+
+    interval_start = None
 
     def index(self, features: FeatureArray, windows: FeatureArray, leads: IntArray) -> FloatArray:
         told = np.nan_to_num(features).sum(axis=2) + windows.sum(axis=(1, 2))[:, None]
@@ -80,8 +83,8 @@ def test_an_error_is_the_mean_over_lead_buckets_of_daylight_pairs() -> None:
     use &= forecasts.targets + STEP_MS <= first + days * DAY_MS
     error = np.abs(forecasts.published[:, MEDIAN] - forecasts.actual) / 1000.0
 
-    # Two leads in each of the eight buckets.
-    means = [error[:, [2 * k, 2 * k + 1]][use[:, [2 * k, 2 * k + 1]]].mean() for k in range(8)]
+    buckets = [BUCKET_OF_STEP[REMEMBERED_LEADS] == bucket for bucket in range(BUCKETS)]
+    means = [error[:, own][use[:, own]].mean() for own in buckets]
 
     assert score.error.sum() == pytest.approx(np.mean(means))
     assert score.error.shape == (days, len(means))

@@ -27,6 +27,7 @@ from models.features.spec import (
     WINDOW_CHANNELS,
     WINDOW_STEPS,
 )
+from models.forecasters.blend import NEAR_STEPS
 
 SITE = Site(36.1, -79.9, dc_capacity_w=6000, ac_capacity_w=5000, tilt=30)
 START = 1_672_531_200_000
@@ -68,6 +69,18 @@ def test_some_rows_come_from_young_sites(site: TrainingSite) -> None:
     rows = draw_rows(site, HISTORY_STEPS, 60 * STEPS_PER_DAY, 6000, np.random.default_rng(1))
     older = rows.features[:, FEATURES.index("csi_day_3")]
     assert 0.01 < np.isnan(older).mean() < 0.3
+
+
+def test_rows_of_the_first_hour_have_no_other_lead(site: TrainingSite) -> None:
+    rows = draw_rows(
+        site, HISTORY_STEPS, 60 * STEPS_PER_DAY, 3000, np.random.default_rng(1), NEAR_STEPS
+    )
+    assert 1500 < len(rows) < 6000
+    leads = rows.features[:, FEATURES.index("lead_hours")]
+    np.testing.assert_allclose(np.unique(leads), (np.arange(NEAR_STEPS) + 0.5) / 4)
+    older = rows.features[:, FEATURES.index("csi_day_3")]
+    assert 0.01 < np.isnan(older).mean() < 0.3  # young sites, too
+    np.testing.assert_allclose(rows.target + rows.features[:, ANCHOR], 0.5, atol=1e-5)
 
 
 def test_some_windows_come_from_young_sites(site: TrainingSite) -> None:

@@ -58,6 +58,7 @@ GOOD = Manifest(
     models={"solar_generation_xgboost": trees(*CPUS), "solar_generation_lstm": LSTM},
     golden=Golden(file("golden.npz"), 1e-5),
     shares={"solar_generation_lstm": (0.25,) * HORIZON_STEPS},
+    interval_start=((-0.1, -0.05, 0.0, 0.0, 0.0, 0.05, 0.1),) * 9,
     metrics={"skill": 0.2, "pinball_w": 12.5},
     runtime_versions={"xgboost": "3.2.0"},
 )
@@ -167,6 +168,8 @@ _TREES = "models.solar_generation_xgboost"
             ),
             "shares: the weights of a step are more than 1 together",
         ),
+        (_set("interval_start", [[0.1]]), "interval_start: must be a list of lists of 7"),
+        (_set("interval_start", [["wide"] * 7]), "interval_start"),
         (_set("metrics.skill", "good"), "metrics.skill: must be a number"),
         (_set("runtime_versions.gcc", 12), "runtime_versions.gcc: must be a text"),
     ],
