@@ -28,7 +28,7 @@ from models.features.sky import Sky
 from models.features.spec import HISTORY_STEPS
 from models.features.weather import SkyWeather
 from models.forecasters.blend import to_power
-from models.forecasters.conformal import calibrate_in_order
+from models.forecasters.conformal import ConformalOffsets, calibrate_in_order
 from models.forecasters.local_bias import correct_in_order
 from models.forecasters.outcomes import REMEMBERED_LEADS
 from models.forecasters.persistence import smart_persistence
@@ -42,6 +42,11 @@ _THEN_EVERY = 7
 
 class Speaker(Protocol):
     """Models that were trained elsewhere."""
+
+    @property
+    def interval_start(self) -> FloatArray | None:
+        """Where the calibration of a new box begins, ``(lead buckets, levels)``."""
+        ...
 
     def index(self, features: FeatureArray, windows: FeatureArray, leads: IntArray) -> FloatArray:
         """Clear-sky-index quantiles, ``(issues, leads, levels)``."""
@@ -119,7 +124,14 @@ class Box:
             issues, raw, actual, hour_angle, step_ms=STEP_MS, leads=LEADS, limit=limit
         )
         published = calibrate_in_order(
-            issues, corrected, actual, clear, step_ms=STEP_MS, leads=LEADS, limit=limit
+            issues,
+            corrected,
+            actual,
+            clear,
+            step_ms=STEP_MS,
+            leads=LEADS,
+            limit=limit,
+            state=ConformalOffsets((before or speaker).interval_start),
         )
         return Forecasts(
             issues[late],

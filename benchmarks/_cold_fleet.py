@@ -16,17 +16,18 @@ from benchmarks._pvod_recordings import Plant
 from central.intake import judge_power
 from central.training.dataset import TrainingSite
 from central.training.generation import train_generation
+from central.training.interval_start import interval_start
 from central.training.pipeline import usable_sites
 from central.training.presets import PRESETS, Preset, PresetName
 from central.training.trees import predict_boosters
 from central.training.weather_archive import WeatherArchive
-from models.bundle.names import GENERATION_LSTM, GENERATION_NET
+from models.bundle.names import GENERATION_LSTM, GENERATION_NEAR, GENERATION_NET
 from models.contract.forecast import LEVELS
 from models.contract.timestamps import MINUTE_MS, STEP_MS, Instant
 from models.features.build import FeatureArray
 from models.features.site import FloatArray, IntArray, SiteSeries
 from models.features.spec import ANCHOR, FEATURES, KNOTS
-from models.forecasters.blend import combine, knots_to_steps, share_per_step
+from models.forecasters.blend import NEAR_STEPS, combine, knots_to_steps, share_per_step
 
 
 def sizes(seed: int, threads: int) -> Preset:
@@ -35,9 +36,11 @@ def sizes(seed: int, threads: int) -> Preset:
     return replace(
         small,
         trees=replace(small.trees, threads=threads, seed=seed),
+        near=replace(small.near, threads=threads, seed=seed),
         lstm=replace(small.lstm, seed=seed),
         net=replace(small.net, seed=seed),
         rows=40_000,
+        near_rows=10_000,
         windows=2_000,
         case_every=29,
         learn_every_days=14,
@@ -50,9 +53,12 @@ class Voice:
     """Trained experts that answer at some leads, blended as the box blends them."""
 
     boosters: list[Any]
+    near: list[Any]
     lstm: Any
     net: Any
     shares: dict[str, list[float]]
+    interval_start: FloatArray
+    """Where the calibration of a new box begins."""
 
     def index(self, features: FeatureArray, windows: FeatureArray, leads: IntArray) -> FloatArray:
         """Clear-sky-index quantiles, ``(issues, leads, levels)``.
@@ -72,6 +78,14 @@ class Voice:
             others.append(self.net.predict(flat).reshape(shape) + anchor)
             shares.append(share_per_step(self.shares[GENERATION_NET])[leads])
         trees = predict_boosters(self.boosters, flat).reshape(shape) + anchor
+        if max(self.shares[GENERATION_NEAR]) > 0:
+            soon = leads < NEAR_STEPS
+            near = trees.copy()
+            first: FeatureArray = features[:, soon].reshape(-1, len(FEATURES))
+            near[:, soon] = predict_boosters(self.near, first).reshape(near[:, soon].shape)
+            near[:, soon] += anchor[:, soon]
+            others.append(near)
+            shares.append(share_per_step(self.shares[GENERATION_NEAR])[leads])
         return combine(trees, others, shares)
 
 
@@ -106,4 +120,11 @@ def train_voice(
     """The shipped models of ``sites``; one seed for every fleet."""
     random = np.random.default_rng(preset.seed)
     trained = train_generation(usable_sites(sites, preset.spans), preset, random, stage=progress)
-    return Voice(trained.boosters, trained.lstm, trained.net, trained.shares)
+    return Voice(
+        trained.boosters,
+        trained.near,
+        trained.lstm,
+        trained.net,
+        trained.shares,
+        interval_start(trained.weighed),
+    )

@@ -21,7 +21,7 @@ from models.features.site import FloatArray
 from models.forecasters.blend import LEAD_BUCKETS
 from models.forecasters.outcomes import BUCKET_OF_STEP, BUCKETS
 
-BUCKET_NAMES = tuple(f"{first // 4}-{last // 4} h" for first, last in LEAD_BUCKETS)
+BUCKET_NAMES = tuple(f"{first / 4:g}-{last / 4:g} h" for first, last in LEAD_BUCKETS)
 _INTERVALS = {"coverage_80": (LEVELS.index(0.1), LEVELS.index(0.9)), "coverage_90": (0, -1)}
 _BLOCK_DAYS = 7
 _DRAWS = 2000

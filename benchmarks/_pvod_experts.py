@@ -2,7 +2,8 @@
 
 Decides the mixture: trees over all leads, trees per group of leads for the median, and the network.
 Their shares are fitted per group of leads on the last months of the training span by models that
-never saw them; then all are fitted again on the whole of it.
+never saw them; then all are fitted again on the whole of it. The first models are handed out too:
+what they said of those months is what a box has learned from when the test begins.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Sizes:
 
     rows: int = 100_000
     by_lead_rows: int = 40_000
+    """Per lead of the group."""
     weigh_rows: int = 60_000
     median: TreeSettings = TreeSettings(200, 6, 0.05, 20.0, 0.5, 0.3, 200)
     outer: TreeSettings = TreeSettings(100, 5, 0.08, 50.0, 0.5, 0.3, 100)
@@ -70,7 +72,7 @@ class Mixture:
             here = np.isin(lead, group)
             if here.any():
                 near[here] = predict_boosters([booster], table.features[here])[:, 0]
-        net = self.net.predict(table.features)[:, self.net.levels.index(level)]
+        net = self.net.predict(table.features)[:, self.net.levels.index(level)].astype(np.float64)
         found = dict(zip(EXPERTS, (trees, near, net), strict=True))
         return {name: _power(table, anchor + change) for name, change in found.items()}
 
@@ -103,28 +105,37 @@ class Mixture:
         return share
 
 
+def weighed_from(tables: Sequence[Table], train_until: Instant) -> Instant:
+    """Where the months begin that the first models never saw."""
+    return int(train_until - WEIGH_SHARE * (train_until - first_instant(tables)))
+
+
 def fit_mixture(
     tables: Sequence[Table],
     train_until: Instant,
     groups: Groups,
     sizes: Sizes,
     progress: Callable[[str], None] = lambda text: None,
-) -> Mixture:
-    """Weigh on the end of the training span, then fit on the whole of it."""
-    begin = first_instant(tables)
-    weigh_from = int(train_until - WEIGH_SHARE * (train_until - begin))
+) -> tuple[Mixture, Mixture | None]:
+    """Weigh on the end of the training span, then fit on the whole of it.
+
+    Returns the last models, and the first ones with the shares they were found to deserve; none
+    where the training span is too short for both.
+    """
+    begin, weigh_from = first_instant(tables), weighed_from(tables, train_until)
     embargo = days_before(weigh_from, (max(max(group) for group in groups) + 1) / 96 + 1)
     early = [table.part(begin, embargo) for table in tables]
     judge = [table.part(weigh_from, train_until) for table in tables]
     equal = np.full((len(groups), len(EXPERTS)), 1.0 / len(EXPERTS))
-    shares = equal
+    shares, first = equal, None
     if any(len(t.features) for t in early) and any(len(t.features) for t in judge):
         progress("weighing the experts")
-        first = _fit(early, groups, equal, sizes, sizes.weigh_rows, (LEVELS[MEDIAN],))
+        first = _fit(early, groups, equal, sizes, sizes.weigh_rows)
         shares = _fit_shares(first, [one for one in judge if len(one.features)])
+        first = replace(first, shares=shares)
     progress("fitting on the whole training span")
     every = [table.part(begin, train_until) for table in tables]
-    return _fit(every, groups, shares, sizes, sizes.rows, LEVELS)
+    return _fit(every, groups, shares, sizes, sizes.rows), first
 
 
 def _fit(
@@ -133,13 +144,12 @@ def _fit(
     shares: FloatArray,
     sizes: Sizes,
     most: int,
-    levels: Sequence[float],
 ) -> Mixture:
     rows, lead = gather([table for table in tables if len(table.features)])
     random = np.random.default_rng(sizes.seed)
     some = _some(rows, np.arange(len(rows)), most, random)
     boosters = {}
-    for level in levels:
+    for level in LEVELS:
         settings = sizes.median if level == LEVELS[MEDIAN] else sizes.outer
         boosters[level] = _boost(some, level, settings, sizes)
     by_lead = []
@@ -147,7 +157,7 @@ def _fit(
         own = np.flatnonzero(np.isin(lead, group))
         part = _some(rows, own, sizes.by_lead_rows * len(group) * most // sizes.rows, random)
         by_lead.append(_boost(part, LEVELS[MEDIAN], sizes.by_lead, sizes))
-    net = fit_feature_net(some, None, replace(sizes.net, seed=sizes.seed), levels=tuple(levels))
+    net = fit_feature_net(some, None, replace(sizes.net, seed=sizes.seed), levels=LEVELS)
     return Mixture(groups, boosters, by_lead, net, shares)
 
 

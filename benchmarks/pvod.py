@@ -6,9 +6,11 @@ Reads whatever stations lie in DIR (or DIR/pvod). Everything before --train-unti
 2019-03-01) trains, everything from there to --test-until (default: the end) is forecast; a plant
 without history before is a cold start, served by what the others taught. Scored where the sun
 stands above 5 degrees at the middle of the interval; errors are shares of the 99.9 % quantile of
-the plant's power before the test; figures are means over plants. Weather modes: ``none`` (local
-sensors up to the issue) and ``nwp_unknown_issue`` (the recording's forecast, whose issue times are
-not in the files).
+the plant's power before the test; figures are means over plants. A plant's box has forecast the
+last months before the test with models that had not seen them, so its bias and intervals are not
+new; that of a plant without history begins with the mean of the others' intervals. Weather modes:
+``none`` (local sensors up to the issue) and ``nwp_unknown_issue`` (the recording's forecast, whose
+issue times are not in the files).
 """
 
 from __future__ import annotations
@@ -18,21 +20,29 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import _pvod_references as references
-from benchmarks._pvod_experts import EXPERTS, Groups, Sizes, fit_mixture
+from benchmarks._pvod_box import Box
+from benchmarks._pvod_experts import (
+    EXPERTS,
+    Groups,
+    Mixture,
+    Sizes,
+    fit_mixture,
+    weighed_from,
+)
 from benchmarks._pvod_recordings import Plant, RecordingError, read_plants
 from benchmarks._pvod_scores import coverage, paired_gain, point_scores
 from benchmarks._pvod_tables import QUANTILE, Table, tabulate
 from models.contract.forecast import MEDIAN
 from models.contract.timestamps import STEP_MS, Instant, parse_iso8601
 from models.features.site import FloatArray
-from models.forecasters.conformal import calibrate_in_order
-from models.forecasters.local_bias import correct_in_order
 
 TEST_FROM = "2019-03-01"
 MODES = {"nwp_unknown_issue": True, "none": False}
@@ -114,7 +124,8 @@ def _run(
     def progress(text: str) -> None:
         print(f"[{time.perf_counter() - begin:6.1f} s] {part.name} {mode}: {text}", file=sys.stderr)
 
-    found = {}
+    tables: list[Table] = []
+    found: dict[str, _View] = {}
     for yardstick, weekly in YARDSTICKS.items():
         progress(f"features, {yardstick}")
         weather = MODES[mode]
@@ -122,16 +133,25 @@ def _run(
             tabulate(plant, test_from, part.leads, part.every, with_weather=weather, weekly=weekly)
             for plant in plants
         ]
-        mixture = fit_mixture(tables, test_from, part.groups, sizes, progress)
+        mixture, first = fit_mixture(tables, test_from, part.groups, sizes, progress)
+        weigh_from = weighed_from(tables, test_from)
+        befores = [table.part(weigh_from, test_from) for table in tables]
         tests = [table.part(test_from, test_until) for table in tables]
-        tests = [one for one in tests if one.scored.any()]
-        found[yardstick] = (tables, tests, mixture, [mixture.quantiles(one) for one in tests])
+        scored = [one.scored.any() for one in tests]
+        befores, tests = (list(compress(some, scored)) for some in (befores, tests))
+        found[yardstick] = _View(
+            mixture,
+            befores,
+            [first.quantiles(one) for one in befores] if first else [],
+            tests,
+            [mixture.quantiles(one) for one in tests],
+        )
     progress("forecasting")
-    tables, tests, mixture, _ = found["learned weekly"]
-    both = zip(*(quantiles for *_, quantiles in found.values()), strict=True)
-    raw = [np.mean(pair, axis=0) for pair in both]
-    local = [_locally_corrected(table, values) for table, values in zip(tests, raw, strict=True)]
-    final = [_calibrated(table, values) for table, values in zip(tests, local, strict=True)]
+    view = found["learned weekly"]
+    mixture, tests = view.mixture, view.tests
+    raw = _mean([one.said for one in found.values()])
+    boxes = _boxes(view.befores, _mean([one.said_before for one in found.values()]), len(tests))
+    final = [box.publish(table, said) for box, table, said in zip(boxes, tests, raw, strict=True)]
     models: dict[str, list[FloatArray]] = {
         "solar-sharing": [values[:, MEDIAN] for values in final],
         "without local bias": [values[:, MEDIAN] for values in raw],
@@ -141,8 +161,8 @@ def _run(
     }
     for name in EXPERTS:
         models[name] = [mixture.medians(one)[name] for one in tests]
-    for name, (*_, quantiles) in found.items():
-        models[name] = [values[:, MEDIAN] for values in quantiles]
+    for name, view in found.items():
+        models[name] = [values[:, MEDIAN] for values in view.said]
     if MODES[mode]:
         chains = [references.pvlib_chain(one, test_from) for one in tests]
         if all(one is not None for one in chains):
@@ -162,8 +182,8 @@ def _run(
         "cold_starts": [t.plant.name for t in tests if not len(t.plant.before(test_from))],
         "normaliser_w": {one.plant.name: one.norm_w for one in tests},
         "shares": {
-            name: dict(zip(map(str, part.groups), one.shares, strict=True))
-            for name, (_, _, one, _) in found.items()
+            name: dict(zip(map(str, part.groups), one.mixture.shares, strict=True))
+            for name, one in found.items()
         },
         "scores": scores,
         "intervals": coverage(tests, final),
@@ -177,28 +197,44 @@ def _run(
     }
 
 
-def _locally_corrected(table: Table, quantiles: FloatArray) -> FloatArray:
-    return correct_in_order(
-        table.issues,
-        quantiles,
-        table.actual,
-        table.hour_angle,
-        step_ms=STEP_MS,
-        leads=table.leads,
-        limit=table.learned.limit_w,
-    )
+@dataclass(frozen=True, eq=False)
+class _View:
+    """One yardstick's models and what they said of each plant that is scored."""
+
+    mixture: Mixture
+    befores: list[Table]
+    """The last months of the training span."""
+    said_before: list[FloatArray]
+    """Of them, by models that never saw them; empty when there are none."""
+    tests: list[Table]
+    said: list[FloatArray]
 
 
-def _calibrated(table: Table, quantiles: FloatArray) -> FloatArray:
-    return calibrate_in_order(
-        table.issues,
-        quantiles,
-        table.actual,
-        table.clear,
-        step_ms=STEP_MS,
-        leads=table.leads,
-        limit=table.learned.limit_w,
-    )
+def _mean(views: Sequence[list[FloatArray]]) -> list[FloatArray]:
+    """Of several views, plant by plant."""
+    return [np.mean(plant, axis=0) for plant in zip(*views, strict=True)]
+
+
+def _boxes(befores: Sequence[Table], said: Sequence[FloatArray], count: int) -> list[Box]:
+    """The boxes as they stand when the test begins.
+
+    Each has corrected and calibrated what the models of before said of its own plant; then the
+    new ones arrive. A box of a plant without such months begins where the others ended, on average.
+    """
+    if not said:
+        return [Box() for _ in range(count)]
+    boxes = [Box() for _ in befores]
+    old = [box for box, table in zip(boxes, befores, strict=True) if table.scored.any()]
+    for box, table, values in zip(boxes, befores, said, strict=True):
+        if table.scored.any():
+            box.publish(table, values)
+    start = np.mean([box.offsets.lasting for box in old], axis=0) if old else None
+    for place, table in enumerate(befores):
+        if table.scored.any():
+            boxes[place].forecaster_changed()
+        else:
+            boxes[place] = Box(start)
+    return boxes
 
 
 def _verdict(part: Part, mode: str, scores: dict[str, Any]) -> dict[str, Any]:
