@@ -19,7 +19,9 @@ Angelopoulos, Candès, Tibshirani 2023, the P part; adaptive conformal inference
 An outcome is judged twice. By what would be said now (the lasting offset of now, today's of its
 issue): this finds the quantile, but a quantile that drifts is always a little behind. And, with
 ``PUBLISHED_SHARE`` of the step, by what was published: this makes up for past misses, the integral
-part of the control. Alone it would repay a bad first week by intervals too wide for a month.
+part of the control. Alone it would repay a bad first week by intervals too wide for a month. Half
+of it kept the 80 % band of 6 to 48 h within a point on five plants from September to February (a
+quarter: up to two points narrow) at the same pinball loss.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ from .outcomes import (
 
 RATE = 0.0015
 """Step of the lasting offset per outcome, in units of the scale: some ten days of daylight."""
-PUBLISHED_SHARE = 0.25
+PUBLISHED_SHARE = 0.5
 EARLY_BOOST, EARLY_OUTCOMES = 5.0, 100.0
 """At first the steps are ``1 + EARLY_BOOST`` times as long; half of that after a day."""
 TODAY_RATE = 0.003
