@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks._recorded import data_dir
+
 QUANTITIES = (
     "ac_power", "dc_power", "ac_voltage_l1", "ac_current_l1", "frequency", "temp_inverter",
     "dc_voltage", "ac_energy",
@@ -74,8 +76,7 @@ def start_centre(stack: contextlib.ExitStack, folder: Path) -> tuple[subprocess.
 
 def peer_folder() -> Path:
     """Where the peer's script and its simulated site lie."""
-    data = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
-    return data.resolve().parent / "peer_gateway"
+    return data_dir().resolve().parent / "peer_gateway"
 
 
 def start_devices(stack: contextlib.ExitStack, script: Path, count: int) -> list[int]:

@@ -39,6 +39,7 @@ from benchmarks._cold_fleet import Voice, sizes, train_voice, training_sites
 from benchmarks._cold_scores import BUCKET_NAMES, CaseScore, score_case, table_row
 from benchmarks._pvod_recordings import Plant, RecordingError, read_plants
 from benchmarks._pvod_tables import QUANTILE
+from benchmarks._recorded import data_dir
 from central.training.errors import TrainingDataError
 from models.contract.timestamps import DAY_MS, HOUR_MS, STEPS_PER_DAY, Instant, format_iso8601
 from models.features.learned_sky import BACK_DAYS
@@ -230,7 +231,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.cold_start", description=str(__doc__).splitlines()[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
+    parser.add_argument("--data", type=Path, default=data_dir(), help="folder of the recordings")
     parser.add_argument("--json", type=Path, help="write the result here too")
     parser.add_argument("--plants", type=int, default=0, help="leave out the first N; default: all")
     parser.add_argument("--dates", type=int, default=3, help="start dates (default 3)")

@@ -32,6 +32,7 @@ from benchmarks._demand_recordings import (
     read_sgsc,
     read_uci,
 )
+from benchmarks._recorded import data_dir
 from central.training.dataset import Rows
 from central.training.demand import DemandSettings
 from models.metrics import skill
@@ -72,7 +73,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="recorded data")
+    parser.add_argument("--data", type=Path, default=data_dir(), metavar="DIR", help="recordings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     parser.add_argument("--test-from", default=TEST_FROM, metavar="DATE", help="SGSC: first day")
     parser.add_argument("--test-until", metavar="DATE", help="SGSC: day after the last one")

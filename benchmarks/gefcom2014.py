@@ -1,6 +1,6 @@
 """Day-ahead quantiles for GEFCom2014 solar, Task 1, in the competition's own format.
 
-    python -m benchmarks.gefcom2014 --data DIR --out FILE --json FILE
+    python -m benchmarks.gefcom2014 --out FILE [--data DIR] [--json FILE]
 
 Trains on all power up to the end of March 2013 and writes 99 quantiles of each hour of April 2013.
 April's power is not in the data. Before that, the same code forecasts November 2012 to March 2013,
@@ -34,6 +34,7 @@ from benchmarks._gefcom_data import (
     read_zones,
     write_quantiles,
 )
+from benchmarks._recorded import data_dir
 from central.training.dataset import Rows
 from central.training.feature_net import NetSettings
 from central.training.quantile_ensemble import (
@@ -54,6 +55,7 @@ from models.metrics import coverage, pinball
 LEVELS = tuple(np.round(np.arange(1, 100) / 100, 2).tolist())
 MONTHS = ("2012-11", "2012-12", "2013-01", "2013-02", "2013-03", "2013-04")
 GOAL = 0.0118
+OUT = Path("var/gefcom2014-april-2013.csv")
 PUBLISHED = {"best_entry": 0.01261, "winner": 0.01273, "organisers_benchmark": 0.03493}
 BLOCK_DAYS = 6
 """Days of one weather are left out together when experts are weighed."""
@@ -78,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score five months, forecast the sixth."""
     begin = time.perf_counter()
     options = _options(arguments)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     zones = read_zones(options.data)
     start = zones[0].power.start
     seconds: dict[str, float] = {}
@@ -245,8 +248,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.gefcom2014", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the competition's CSV")
-    parser.add_argument("--out", type=Path, required=True, help="quantile file to write")
+    parser.add_argument("--data", type=Path, default=data_dir(), help="folder of the recordings")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"quantile file (default: {OUT})")
     parser.add_argument("--json", type=Path, help="write the result here too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--members", type=int, default=5, help="networks that are averaged")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._recorded import data_dir
 from central.intake.tmy3 import bundled_weather_file
 from central.site_series import run_site_series
 from central.training.convert_lstm import convert_lstm
@@ -77,8 +77,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _site(work: Path) -> TrainingSite:
-    folder = Path(os.environ.get("SOLAR_DATA_DIR", "../shared/data"))
-    weather = folder / RECORDING
+    weather = data_dir() / RECORDING
     weather = weather if weather.is_file() else bundled_weather_file()
     history = work / "history.csv"
     summary = run_site_series(weather, work / "series.csv", history_file=history)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._intake_faults import FAULTS, RECORDINGS, Score, applies, clean
+from benchmarks._recorded import data_dir
 from central.intake import FileReport, judge_power, preprocess
 from central.intake.series_parse import parse_series
 from central.intake.series_rules import settle
@@ -46,7 +46,7 @@ _CAPACITY_KW = 5.0
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=_default_data(), help="recorded data")
+    parser.add_argument("--data", type=Path, default=data_dir(), help="recorded data")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--seeds", type=int, default=10, help="injections of each fault")
     arguments = parser.parse_args()
@@ -185,11 +185,6 @@ def injected_faults(data: Path, seeds: int) -> dict[str, dict[str, float]]:
         }
         for fault, some in scores.items()
     }
-
-
-def _default_data() -> Path:
-    named = os.environ.get("SOLAR_DATA_DIR")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._learned_recordings import FORT_COLLINS, Plant, invented, recorded, simulated
+from benchmarks._recorded import data_dir
 from models.contract.timestamps import DAY_MS
 from models.features._learned_days import SolarDays
 from models.features.clearsky import clearsky_ac_power, clearsky_poa, simplified_solis
@@ -36,8 +36,7 @@ _TIMED_DAYS = 60
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("SOLAR_DATA_DIR", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default))
+    parser.add_argument("--data", type=Path, default=data_dir())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     begun = time.perf_counter()

@@ -40,6 +40,7 @@ from benchmarks._pvod_experts import (
 from benchmarks._pvod_recordings import Plant, RecordingError, read_plants
 from benchmarks._pvod_scores import coverage, paired_gain, point_scores
 from benchmarks._pvod_tables import QUANTILE, Table, tabulate
+from benchmarks._recorded import data_dir
 from models.contract.forecast import MEDIAN
 from models.contract.timestamps import STEP_MS, Instant, parse_iso8601
 from models.features.site import FloatArray
@@ -287,7 +288,7 @@ def _plain(value: Any) -> Any:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.pvod", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
+    parser.add_argument("--data", type=Path, default=data_dir(), help="folder of the recordings")
     parser.add_argument("--json", type=Path, help="write the result here too")
     parser.add_argument("--train-until", default=TEST_FROM, help="first day of the test, UTC")
     parser.add_argument("--test-until", help="first day behind the test; default: all there is")
