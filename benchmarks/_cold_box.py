@@ -29,7 +29,7 @@ from models.features.spec import HISTORY_STEPS
 from models.features.weather import SkyWeather
 from models.forecasters.blend import to_power
 from models.forecasters.conformal import ConformalOffsets, calibrate_in_order
-from models.forecasters.local_bias import correct_in_order
+from models.forecasters.local_bias import LocalBias, correct_in_order
 from models.forecasters.outcomes import REMEMBERED_LEADS
 from models.forecasters.persistence import smart_persistence
 
@@ -44,7 +44,7 @@ class Speaker(Protocol):
     """Models that were trained elsewhere."""
 
     @property
-    def interval_start(self) -> FloatArray | None:
+    def initial_offsets(self) -> FloatArray | None:
         """Where the calibration of a new box begins, ``(lead buckets, levels)``."""
         ...
 
@@ -120,19 +120,20 @@ class Box:
         actual = power.window(0, self.until + HORIZON_STEPS).ac_power[issue[:, None] + LEADS]
         issues = np.asarray(power.start + issue * STEP_MS)
         limit = self._limit(power, scored_from)
-        corrected = correct_in_order(
-            issues, raw, actual, hour_angle, step_ms=STEP_MS, leads=LEADS, limit=limit
-        )
-        published = calibrate_in_order(
-            issues,
-            corrected,
-            actual,
-            clear,
-            step_ms=STEP_MS,
-            leads=LEADS,
-            limit=limit,
-            state=ConformalOffsets((before or speaker).interval_start),
-        )
+        bias, offsets = LocalBias(), ConformalOffsets((before or speaker).initial_offsets)
+        published = np.empty(raw.shape)
+        swapped = before is not None and before is not speaker
+        for part in (~late, late) if swapped else (np.ones_like(late),):
+            corrected = correct_in_order(
+                issues[part], raw[part], actual[part], hour_angle[part],
+                step_ms=STEP_MS, leads=LEADS, limit=limit, state=bias,
+            )  # fmt: skip
+            published[part] = calibrate_in_order(
+                issues[part], corrected, actual[part], clear[part],
+                step_ms=STEP_MS, leads=LEADS, limit=limit, state=offsets,
+            )  # fmt: skip
+            bias.forecaster_changed()
+            offsets.forecaster_changed()
         return Forecasts(
             issues[late],
             published[late],

@@ -16,7 +16,7 @@ from benchmarks._pvod_recordings import Plant
 from central.intake import judge_power
 from central.training.dataset import TrainingSite
 from central.training.generation import train_generation
-from central.training.interval_start import interval_start
+from central.training.initial_offsets import initial_offsets
 from central.training.pipeline import usable_sites
 from central.training.presets import PRESETS, Preset, PresetName
 from central.training.trees import predict_boosters
@@ -57,7 +57,7 @@ class Voice:
     lstm: Any
     net: Any
     shares: dict[str, list[float]]
-    interval_start: FloatArray
+    initial_offsets: FloatArray
     """Where the calibration of a new box begins."""
 
     def index(self, features: FeatureArray, windows: FeatureArray, leads: IntArray) -> FloatArray:
@@ -126,5 +126,5 @@ def train_voice(
         trained.lstm,
         trained.net,
         trained.shares,
-        interval_start(trained.weighed),
+        initial_offsets(trained.weighed),
     )

@@ -1,14 +1,15 @@
 """Photovoltaic forecasts on the PVOD plants: 15 min to 4 h and 6 to 48 h, with and without weather.
 
-    python -m benchmarks.pvod --data DIR --json FILE
+    python -m benchmarks.pvod [--data DIR] [--json FILE]
 
 Reads whatever stations lie in DIR (or DIR/pvod). Everything before --train-until (default
 2019-03-01) trains, everything from there to --test-until (default: the end) is forecast; a plant
 without history before is a cold start, served by what the others taught. Scored where the sun
 stands above 5 degrees at the middle of the interval; errors are shares of the 99.9 % quantile of
 the plant's power before the test; figures are means over plants. A plant's box has forecast the
-last months before the test with models that had not seen them, so its bias and intervals are not
-new; that of a plant without history begins with the mean of the others' intervals. Weather modes:
+last months before the test with models that had not seen them (their shares and the plain yardstick
+had), so its bias and intervals are not new; that of a plant without such months begins where the
+others' intervals would have held. Weather modes:
 ``none`` (local sensors up to the issue) and ``nwp_unknown_issue`` (the recording's forecast, whose
 issue times are not in the files).
 """
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _pvod_references as references
-from benchmarks._pvod_box import Box
+from benchmarks._pvod_box import boxes_before
 from benchmarks._pvod_experts import (
     EXPERTS,
     Groups,
@@ -125,7 +126,6 @@ def _run(
     def progress(text: str) -> None:
         print(f"[{time.perf_counter() - begin:6.1f} s] {part.name} {mode}: {text}", file=sys.stderr)
 
-    tables: list[Table] = []
     found: dict[str, _View] = {}
     for yardstick, weekly in YARDSTICKS.items():
         progress(f"features, {yardstick}")
@@ -141,9 +141,10 @@ def _run(
         scored = [one.scored.any() for one in tests]
         befores, tests = (list(compress(some, scored)) for some in (befores, tests))
         found[yardstick] = _View(
+            tables,
             mixture,
             befores,
-            [first.quantiles(one) for one in befores] if first else [],
+            [first.quantiles(one) for one in befores if first and one.scored.any()],
             tests,
             [mixture.quantiles(one) for one in tests],
         )
@@ -151,7 +152,7 @@ def _run(
     view = found["learned weekly"]
     mixture, tests = view.mixture, view.tests
     raw = _mean([one.said for one in found.values()])
-    boxes = _boxes(view.befores, _mean([one.said_before for one in found.values()]), len(tests))
+    boxes = boxes_before(view.befores, _mean([one.said_before for one in found.values()]))
     final = [box.publish(table, said) for box, table, said in zip(boxes, tests, raw, strict=True)]
     models: dict[str, list[FloatArray]] = {
         "solar-sharing": [values[:, MEDIAN] for values in final],
@@ -162,8 +163,8 @@ def _run(
     }
     for name in EXPERTS:
         models[name] = [mixture.medians(one)[name] for one in tests]
-    for name, view in found.items():
-        models[name] = [values[:, MEDIAN] for values in view.said]
+    for name, one in found.items():
+        models[name] = [values[:, MEDIAN] for values in one.said]
     if MODES[mode]:
         chains = [references.pvlib_chain(one, test_from) for one in tests]
         if all(one is not None for one in chains):
@@ -171,7 +172,7 @@ def _run(
     progress("LightGBM alone")
     for name, of_index in (("LightGBM", False), ("LightGBM of the index", True)):
         fitted = references.lightgbm_alone(
-            tables, tests, test_from, sizes.threads, of_index=of_index
+            view.tables, tests, test_from, sizes.threads, of_index=of_index
         )
         if fitted is not None:
             models[name] = fitted
@@ -180,7 +181,7 @@ def _run(
         "mode": mode,
         "minutes": part.minutes,
         "pairs": int(sum(one.scored.sum() for one in tests)),
-        "cold_starts": [t.plant.name for t in tests if not len(t.plant.before(test_from))],
+        "new_boxes": [one.plant.name for one in view.befores if not one.scored.any()],
         "normaliser_w": {one.plant.name: one.norm_w for one in tests},
         "shares": {
             name: dict(zip(map(str, part.groups), one.mixture.shares, strict=True))
@@ -202,11 +203,13 @@ def _run(
 class _View:
     """One yardstick's models and what they said of each plant that is scored."""
 
+    tables: list[Table]
+    """Of all plants and times."""
     mixture: Mixture
     befores: list[Table]
     """The last months of the training span."""
     said_before: list[FloatArray]
-    """Of them, by models that never saw them; empty when there are none."""
+    """Of those with anything to score, by models that never saw it; only their shares have."""
     tests: list[Table]
     said: list[FloatArray]
 
@@ -214,28 +217,6 @@ class _View:
 def _mean(views: Sequence[list[FloatArray]]) -> list[FloatArray]:
     """Of several views, plant by plant."""
     return [np.mean(plant, axis=0) for plant in zip(*views, strict=True)]
-
-
-def _boxes(befores: Sequence[Table], said: Sequence[FloatArray], count: int) -> list[Box]:
-    """The boxes as they stand when the test begins.
-
-    Each has corrected and calibrated what the models of before said of its own plant; then the
-    new ones arrive. A box of a plant without such months begins where the others ended, on average.
-    """
-    if not said:
-        return [Box() for _ in range(count)]
-    boxes = [Box() for _ in befores]
-    old = [box for box, table in zip(boxes, befores, strict=True) if table.scored.any()]
-    for box, table, values in zip(boxes, befores, said, strict=True):
-        if table.scored.any():
-            box.publish(table, values)
-    start = np.mean([box.offsets.lasting for box in old], axis=0) if old else None
-    for place, table in enumerate(befores):
-        if table.scored.any():
-            boxes[place].forecaster_changed()
-        else:
-            boxes[place] = Box(start)
-    return boxes
 
 
 def _verdict(part: Part, mode: str, scores: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Shipped:
     net: bytes
     shares: Mapping[str, Sequence[float]]
     """Weight per lead bucket of each expert beside the trees, by registry name."""
-    interval_start: FloatArray
+    initial_offsets: FloatArray
     """Offsets with which a new site's calibration begins, (lead buckets, levels)."""
     others: Sequence[ShippedTrees] = ()
     """Trees of the other tasks."""
@@ -135,8 +135,8 @@ def write_candidate(
             name: tuple(float(share) for share in share_per_step(buckets))
             for name, buckets in shipped.shares.items()
         },
-        interval_start=tuple(
-            tuple(round(float(offset), 4) for offset in row) for row in shipped.interval_start
+        initial_offsets=tuple(
+            tuple(round(float(offset), 4) for offset in row) for row in shipped.initial_offsets
         ),
         metrics=dict(metrics),
         runtime_versions=_versions(),

@@ -33,7 +33,7 @@ from .dataset import Spans, TrainingSite, describe, fingerprint, training_span
 from .demand import DemandHome, train_demand
 from .errors import ConversionError, TrainingDataError
 from .generation import forecast_sets, train_generation
-from .interval_start import interval_start
+from .initial_offsets import initial_offsets
 from .lstm_parity import assert_lstm_parity
 from .presets import Preset
 from .risk import train_risk
@@ -167,7 +167,7 @@ def train(
             model,
             generation.net.to_bytes(),
             generation.shares,
-            interval_start(generation.weighed),
+            initial_offsets(generation.weighed),
             shipped,
         ),
         created_at=created_at,

@@ -24,12 +24,10 @@ MOST_MODELS = 4
 class _Voice:
     """One forecaster, by the name it publishes under."""
 
-    def __init__(
-        self, saved: dict[str, Any] | None = None, start: FloatArray | None = None
-    ) -> None:
+    def __init__(self, saved: dict[str, Any] | None = None) -> None:
         saved = saved or {}
         self.bias = OnlineBias(saved.get("bias"))
-        self.interval = OnlineConformal(saved.get("interval"), start)
+        self.interval = OnlineConformal(saved.get("interval"))
         bundle = saved.get("bundle")
         self.bundle: str | None = bundle if isinstance(bundle, str) else None
 
@@ -69,15 +67,15 @@ class Calibration:
         clear: FloatArray,
         hour_angle: FloatArray,
         limit: float,
-        interval_start: FloatArray | None = None,
+        initial_offsets: FloatArray | None = None,
     ) -> FloatArray:
         """Quantiles to publish of what ``model`` of ``bundle`` says from ``start``; remembers it.
 
         ``quantiles`` is ``(levels, steps)`` [W]; ``clear`` [W] and ``hour_angle`` [deg] are of the
-        same steps; ``limit`` is what the plant can do [W]; ``interval_start`` are the offsets that
+        same steps; ``limit`` is what the plant can do [W]; ``initial_offsets`` are the offsets that
         ``bundle`` gives a site which has taught nothing yet, ``(lead buckets, levels)``.
         """
-        voice = self._voices.pop(model, None) or _Voice(start=interval_start)
+        voice = self._voices.pop(model, None) or _Voice()
         self._voices[model] = voice  # the one that spoke last is forgotten last
         for name in list(self._voices)[:-MOST_MODELS]:
             del self._voices[name]
@@ -86,6 +84,8 @@ class Calibration:
                 voice.bias.forecaster_changed()
                 voice.interval.forecaster_changed()
             voice.bundle = bundle
+        if initial_offsets is not None:
+            voice.interval.begin_at(initial_offsets)
         corrected = voice.bias.apply(quantiles, hour_angle, limit)
         published = voice.interval.apply(start, corrected, clear, limit)
         voice.bias.issued(start, quantiles, hour_angle, limit)

@@ -60,7 +60,7 @@ class Spoken(NamedTuple):
     quantiles: FloatArray
     bundle: str | None = None
     weather_mode: WeatherMode = WeatherMode.NONE
-    interval_start: FloatArray | None = None
+    initial_offsets: FloatArray | None = None
     """Where the calibration of its interval begins on a site that has taught nothing yet."""
 
 
@@ -178,7 +178,7 @@ class ForecastEngine:
                 sky.power,
                 sky.position.hour_angle,
                 self._limit(series),
-                spoken.interval_start,
+                spoken.initial_offsets,
             )
             _check(quantiles)
         except Exception:  # an uncorrected forecast is better than none
@@ -246,7 +246,7 @@ class ForecastEngine:
                 quantiles,
                 forecaster.manifest.bundle_id,
                 told,
-                forecaster.interval_start,
+                forecaster.initial_offsets,
             )
         return None
 

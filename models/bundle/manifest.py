@@ -163,7 +163,7 @@ class Manifest:
     shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Weight of each further expert of the generation at each step of the horizon, by its name in
     ``models``; what is left is the trees'."""
-    interval_start: tuple[tuple[float, ...], ...] = ()
+    initial_offsets: tuple[tuple[float, ...], ...] = ()
     """Where the calibration of a new site begins: one offset per lead bucket and level of the
     generation, in the calibration's own unit; empty: at nothing."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class Manifest:
         for name in self.models:
             _check_name(name, "models")
         self._check_shares()
-        self._check_interval_start()
+        self._check_initial_offsets()
         metrics = {name: finite_number(value) for name, value in self.metrics.items()}
         object.__setattr__(self, "metrics", metrics)
         paths = [file.path for file in self.files()]
@@ -226,14 +226,14 @@ class Manifest:
             raise ContractError("shares: the weights of a step are more than 1 together")
         object.__setattr__(self, "shares", plain)
 
-    def _check_interval_start(self) -> None:
-        if any(len(row) != len(LEVELS) for row in self.interval_start):
-            raise ContractError(f"interval_start: {len(LEVELS)} offsets per lead bucket wanted")
+    def _check_initial_offsets(self) -> None:
+        if any(len(row) != len(LEVELS) for row in self.initial_offsets):
+            raise ContractError(f"initial_offsets: {len(LEVELS)} offsets per lead bucket wanted")
         try:
-            plain = tuple(tuple(map(finite_number, row)) for row in self.interval_start)
+            plain = tuple(tuple(map(finite_number, row)) for row in self.initial_offsets)
         except ContractError as error:
-            raise ContractError(f"interval_start: {error}") from None
-        object.__setattr__(self, "interval_start", plain)
+            raise ContractError(f"initial_offsets: {error}") from None
+        object.__setattr__(self, "initial_offsets", plain)
 
     @property
     def cpus(self) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "models": {name: _model_body(model) for name, model in manifest.models.items()},
         "golden": {**_file_body(manifest.golden.file), "tolerance": manifest.golden.tolerance},
         "shares": {name: list(shares) for name, shares in manifest.shares.items()},
-        "interval_start": [list(row) for row in manifest.interval_start],
+        "initial_offsets": [list(row) for row in manifest.initial_offsets],
         "metrics": dict(manifest.metrics),
         "runtime_versions": dict(manifest.runtime_versions),
     }
@@ -91,7 +91,7 @@ def decode_manifest(data: bytes) -> Manifest:
         },
         "golden": checked(lambda: Golden(_file(golden), golden.number("tolerance")), "golden"),
         "shares": _shares(fields.object("shares")),
-        "interval_start": tuple(map(tuple, fields.rows("interval_start", len(LEVELS)))),
+        "initial_offsets": _offsets(fields),
         "metrics": _numbers(fields.object("metrics")),
         "runtime_versions": _versions(fields.object("runtime_versions")),
     }
@@ -156,6 +156,12 @@ def _numbers(fields: Fields) -> dict[str, float]:
 
 def _shares(fields: Fields) -> dict[str, tuple[float, ...]]:
     return {name: fields.numbers(name) for name in fields.rest()}
+
+
+def _offsets(fields: Fields) -> tuple[tuple[float, ...], ...]:
+    if not fields.has("initial_offsets"):  # bundles of before have none
+        return ()
+    return tuple(map(tuple, fields.rows("initial_offsets", len(LEVELS))))
 
 
 def _versions(fields: Fields) -> dict[str, str]:

@@ -23,7 +23,7 @@ LEAD_EDGES = (0, 1, 4, 8, 16, 24, 48, 96, 144, HORIZON_STEPS)
 of 80 % that was learned over the whole hour held 83 % of its first quarter and 77 % of its last."""
 LEAD_BUCKETS = tuple(pairwise(LEAD_EDGES))
 HOUR_BUCKETS = tuple(pairwise(edge for edge in LEAD_EDGES if edge % KNOT_STEPS == 0))
-"""The same in whole hours: what reports score by, hourly recordings too."""
+"""The same in whole hours: what scores are grouped by, those of hourly recordings too."""
 
 NEAR_STEPS = 4
 """Steps of the first hour, which has trees of its own; where a lead bucket ends."""

@@ -85,8 +85,8 @@ class BundleForecaster:
         self._shares = {name: np.asarray(share) for name, share in manifest.shares.items()}
         self.others = others
         """Trees of the other tasks, by registry name; one that the bundle lacks is absent."""
-        start = manifest.interval_start
-        self.interval_start: FloatArray | None = np.array(start) if start else None
+        start = manifest.initial_offsets
+        self.initial_offsets: FloatArray | None = np.array(start) if start else None
         """Where the calibration of a new site begins, ``(lead buckets, levels)``."""
 
     @classmethod
@@ -105,10 +105,10 @@ class BundleForecaster:
             raise RuntimeLoadError(manifest_file, str(error)) from None
         if manifest.features.digest != current_spec().digest:
             raise RuntimeLoadError(manifest_file, "trained on features this program does not make")
-        if len(manifest.interval_start) not in (0, BUCKETS):
+        if len(manifest.initial_offsets) not in (0, BUCKETS):
             raise RuntimeLoadError(
                 manifest_file,
-                f"interval_start: {len(manifest.interval_start)} lead buckets, not the {BUCKETS}"
+                f"initial_offsets: {len(manifest.initial_offsets)} lead buckets, not the {BUCKETS}"
                 " that this program has",
             )
         cpu = cpu or current_cpu()

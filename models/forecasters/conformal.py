@@ -70,13 +70,19 @@ class ConformalOffsets:
 
         Raises ``ValueError`` when they are not finite or not of that shape.
         """
-        lasting = np.zeros(_SHAPE) if start is None else check_numbers(np.asarray(start), _SHAPE)
-        self.lasting = np.clip(lasting, -MOST_LASTING, MOST_LASTING)
+        self.lasting = np.zeros(_SHAPE)
+        if start is not None:
+            self.begin_at(start)
         self.today = np.zeros(_SHAPE)
         self.seen = np.zeros(BUCKETS)
         """Outcomes behind the lasting offsets, per bucket."""
         self._last_outcome: Instant | None = None
         self._day_began: Instant | None = None
+
+    @property
+    def taught(self) -> bool:
+        """Whether any outcome stands behind the offsets."""
+        return self._last_outcome is not None
 
     def begin_issue(self, now: Instant) -> None:
         """A forecast is about to be made at ``now``: today's offsets may have to go."""
@@ -86,6 +92,11 @@ class ConformalOffsets:
         if not (0 <= now - last <= DAY_OVER_MS and 0 <= now - began < DAY_MS):
             self.today[:] = 0.0
             self._day_began = None
+
+    def begin_at(self, start: npt.ArrayLike) -> None:
+        """Take ``start`` for the lasting offsets, as at the beginning."""
+        lasting = check_numbers(np.asarray(start), _SHAPE)
+        self.lasting = np.clip(lasting, -MOST_LASTING, MOST_LASTING)
 
     def apply(
         self, quantiles: FloatArray, clear: FloatArray, limit: float, bucket: IntArray
@@ -167,11 +178,9 @@ class OnlineConformal:
     Steps are those of the contract's grid; quantiles are ``(levels, steps)`` in W.
     """
 
-    def __init__(
-        self, saved: dict[str, Any] | None = None, start: npt.ArrayLike | None = None
-    ) -> None:
-        """Begin from :meth:`save`'s form, or from ``start`` when there is none or it is damaged."""
-        self.offsets, self._waiting, self._unit = ConformalOffsets(start), Waiting(), 1.0
+    def __init__(self, saved: dict[str, Any] | None = None) -> None:
+        """Begin from :meth:`save`'s form, or from nothing when there is none or it is damaged."""
+        self.offsets, self._waiting, self._unit = ConformalOffsets(), Waiting(), 1.0
         if saved is None:
             return
         try:
@@ -182,7 +191,12 @@ class OnlineConformal:
             self.offsets.load(saved["offsets"])
             self._unit = unit
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
-            self.offsets, self._waiting = ConformalOffsets(start), Waiting()
+            self.offsets, self._waiting = ConformalOffsets(), Waiting()
+
+    def begin_at(self, start: npt.ArrayLike) -> None:
+        """Offsets for a site that has taught nothing yet; one that has keeps its own."""
+        if not self.offsets.taught:
+            self.offsets.begin_at(start)
 
     def happened(self, start: Instant, power: float) -> None:
         """The mean power [W] of the interval at ``start``; NaN (curtailed, clipped) is no news."""

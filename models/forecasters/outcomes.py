@@ -25,7 +25,7 @@ BUCKET_OF_STEP: IntArray = np.repeat(
 REMEMBERED_LEADS: IntArray = np.array(
     (0, 1, 3, 5, 7, 10, 14, 18, 22, 30, 42, 60, 84, 108, 132, 156, 180)
 )
-"""Two per bucket: the errors of neighbouring steps are nearly the same error."""
+"""Two per bucket, where it has so many: neighbouring steps err nearly alike."""
 HOURLY_FROM_LEAD = LEAD_EDGES[5]
 """Leads from here on are remembered at full hours only: a quarter of the memory, the same news."""
 MOST_REMEMBERED = 600
@@ -125,7 +125,8 @@ def buckets_and_weights(
 
     Without it, all 192 leads every quarter of an hour would learn 24 times as fast as two leads.
     """
-    steps = leads * step_ms // STEP_MS
+    # By the end of the interval, so that a whole hour is not taken for its first quarter.
+    steps = (leads + 1) * step_ms // STEP_MS - 1
     bucket = BUCKET_OF_STEP[np.clip(steps, 0, HORIZON_STEPS - 1)]
     apart = np.diff(np.unique(issues))
     apart_steps = float(np.median(apart)) / STEP_MS if len(apart) else 1.0

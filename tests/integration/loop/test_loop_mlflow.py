@@ -7,12 +7,15 @@ import urllib.request
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 
 from central.registry.mlflow_registry import EXPERIMENT, ModelRegistry
 from models.bundle.archive import read_manifest
 from models.bundle.names import GENERATION_LSTM as LSTM
 from models.bundle.names import GENERATION_TREES as TREES
+from models.contract.forecast import LEVELS
+from models.forecasters.outcomes import BUCKETS
 from tests.integration.loop.running import CENTRAL, Loop, Weather, left_behind, open_loop, wait_for
 
 
@@ -22,6 +25,9 @@ def test_runs_and_versions_are_on_mlflows_page(
 ) -> None:
     with open_loop(tmp_path / "loop", weather) as loop:
         manifest = read_manifest(candidate_bundle)
+        offsets = np.array(manifest.initial_offsets)  # a new site begins with what was learned here
+        assert offsets.shape == (BUCKETS, len(LEVELS))
+        assert offsets.any()
         registry = ModelRegistry(loop.place.central_data / "mlflow")
         run = registry.log(
             "tiny candidate",

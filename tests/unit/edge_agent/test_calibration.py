@@ -95,13 +95,36 @@ def test_names_of_forecasters_do_not_pile_up() -> None:
     assert len(calibration.save()["models"]) == MOST_MODELS
 
 
-def test_a_new_site_begins_with_the_intervals_of_the_bundle_and_an_old_one_keeps_its_own() -> None:
-    start = np.outer(np.ones(BUCKETS), (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3))
-    noon, calibration = 44, Calibration()
-    now = START + noon * STEP_MS
-    wide = calibration.apply("blend", "b1", now, raw(noon), *sky(noon), LIMIT, start)
-    assert wide[-1, 4] - wide[0, 4] > 1.5 * (raw(noon)[-1, 4] - raw(noon)[0, 4])
-    np.testing.assert_array_equal(wide[MEDIAN], raw(noon)[MEDIAN])
+def spread(said: FloatArray) -> float:
+    """Width of the outermost interval an hour ahead [W]."""
+    return float(said[-1, 4] - said[0, 4])
+
+
+WIDE = np.outer(np.ones(BUCKETS), (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3))
+NOON = 44
+
+
+def told(calibration: Calibration, bundle: str, step: int, offsets: FloatArray) -> FloatArray:
+    now = START + step * STEP_MS
+    return calibration.apply("blend", bundle, now, raw(step), *sky(step), LIMIT, offsets)
+
+
+def test_a_new_site_begins_with_the_intervals_of_the_bundle() -> None:
+    wide = told(Calibration(), "b1", NOON, WIDE)
+    assert spread(wide) > 1.5 * spread(raw(NOON))
+    np.testing.assert_array_equal(wide[MEDIAN], raw(NOON)[MEDIAN])
+
+
+def test_a_bundle_that_came_before_the_first_light_does_not_fix_the_intervals() -> None:
+    calibration = Calibration()
+    told(calibration, "b1", 0, 0.0 * WIDE)
     again = Calibration(json.loads(json.dumps(calibration.save(), allow_nan=False)))
-    kept = again.apply("blend", "b2", now + STEP_MS, raw(noon + 1), *sky(noon + 1), LIMIT, -start)
-    assert kept[-1, 4] - kept[0, 4] > 1.5 * (raw(noon + 1)[-1, 4] - raw(noon + 1)[0, 4])
+    assert spread(told(again, "b2", NOON, WIDE)) > 1.5 * spread(raw(NOON))
+
+
+def test_a_site_that_has_taught_keeps_its_own_intervals() -> None:
+    calibration = Calibration()
+    live(calibration, 3, "blend", "b1")
+    own = calibration.save()["models"]["blend"]["interval"]["offsets"]["lasting"]
+    told(calibration, "b2", 3 * STEPS_PER_DAY + NOON, WIDE)
+    assert calibration.save()["models"]["blend"]["interval"]["offsets"]["lasting"] == own

@@ -25,7 +25,7 @@ INSTALLED, UNTIL, DAYS = 20 * STEPS_PER_DAY, 34 * STEPS_PER_DAY, 40
 class EverythingItIsShown:
     """Quantiles that move with every column and every interval of the window."""
 
-    interval_start = None
+    initial_offsets = None
 
     def index(self, features: FeatureArray, windows: FeatureArray, leads: IntArray) -> FloatArray:
         told = np.nan_to_num(features).sum(axis=2) + windows.sum(axis=(1, 2))[:, None]

@@ -214,7 +214,9 @@ def test_offsets_that_a_bundle_brings_hold_from_the_first_day() -> None:
     shipped[:, -1] = 0.5
     clear = clear_day(HORIZON_STEPS)
     raw = too_narrow(clear)
-    moved = OnlineConformal(start=shipped).apply(START, raw, clear, LIMIT)
+    model = OnlineConformal()
+    model.begin_at(shipped)
+    moved = model.apply(START, raw, clear, LIMIT)
     assert (moved[-1] > raw[-1])[clear > 0].all()
     np.testing.assert_array_equal(moved[:-1], raw[:-1])
     with pytest.raises(ValueError, match="shape"):
