@@ -42,6 +42,8 @@ class Sizes:
     rows: int = 100_000
     by_lead_rows: int = 40_000
     """Per lead of the group."""
+    bags: int = 3
+    """Boosters of the median that are averaged in the last fit, each from rows of its own."""
     weigh_rows: int = 60_000
     median: TreeSettings = TreeSettings(200, 6, 0.05, 20.0, 0.5, 0.3, 200)
     outer: TreeSettings = TreeSettings(100, 5, 0.08, 50.0, 0.5, 0.3, 100)
@@ -56,8 +58,10 @@ class Mixture:
     """Fitted experts; ``shares[group]`` in the order of ``EXPERTS``."""
 
     groups: Groups
-    boosters: dict[float, Any]
-    by_lead: list[Any]
+    boosters: dict[float, list[Any]]
+    """By level, to be averaged."""
+    by_lead: list[list[Any]]
+    """By group."""
     net: TrainedNet
     shares: FloatArray
 
@@ -65,13 +69,13 @@ class Mixture:
         """Power [W] of each expert, (issues, leads), NaN where not scored."""
         anchor = table.features[:, ANCHOR]
         level = LEVELS[MEDIAN]
-        trees = predict_boosters([self.boosters[level]], table.features)[:, 0]
+        trees = predict_boosters(self.boosters[level], table.features).mean(axis=1)
         lead = _leads_of(table)
         near = np.empty(len(anchor))
-        for group, booster in zip(self.groups, self.by_lead, strict=True):
+        for group, boosters in zip(self.groups, self.by_lead, strict=True):
             here = np.isin(lead, group)
             if here.any():
-                near[here] = predict_boosters([booster], table.features[here])[:, 0]
+                near[here] = predict_boosters(boosters, table.features[here]).mean(axis=1)
         net = self.net.predict(table.features)[:, self.net.levels.index(level)].astype(np.float64)
         found = dict(zip(EXPERTS, (trees, near, net), strict=True))
         return {name: _power(table, anchor + change) for name, change in found.items()}
@@ -79,7 +83,8 @@ class Mixture:
     def quantiles(self, table: Table) -> FloatArray:
         """Power [W], (issues, levels, leads), NaN where not scored; sorted and clamped."""
         anchor = table.features[:, ANCHOR, None]
-        of_trees = predict_boosters([self.boosters[level] for level in LEVELS], table.features)
+        levels = [predict_boosters(self.boosters[level], table.features) for level in LEVELS]
+        of_trees = np.stack([bags.mean(axis=1) for bags in levels], axis=1)
         share = self._share_of(table)
         of_net = share[:, 2, None]
         outer = anchor + (1.0 - of_net) * of_trees + of_net * self.net.predict(table.features)
@@ -130,7 +135,7 @@ def fit_mixture(
     shares, first = equal, None
     if any(len(t.features) for t in early) and any(len(t.features) for t in judge):
         progress("weighing the experts")
-        first = _fit(early, groups, equal, sizes, sizes.weigh_rows)
+        first = _fit(early, groups, equal, replace(sizes, bags=1), sizes.weigh_rows)
         shares = _fit_shares(first, [one for one in judge if len(one.features)])
         first = replace(first, shares=shares)
     progress("fitting on the whole training span")
@@ -147,16 +152,23 @@ def _fit(
 ) -> Mixture:
     rows, lead = gather([table for table in tables if len(table.features)])
     random = np.random.default_rng(sizes.seed)
-    some = _some(rows, np.arange(len(rows)), most, random)
-    boosters = {}
-    for level in LEVELS:
-        settings = sizes.median if level == LEVELS[MEDIAN] else sizes.outer
-        boosters[level] = _boost(some, level, settings, sizes)
-    by_lead = []
-    for group in groups:
-        own = np.flatnonzero(np.isin(lead, group))
-        part = _some(rows, own, sizes.by_lead_rows * len(group) * most // sizes.rows, random)
-        by_lead.append(_boost(part, LEVELS[MEDIAN], sizes.by_lead, sizes))
+    everything = np.arange(len(rows))
+    some = _some(rows, everything, most, random)
+    boosters: dict[float, list[Any]] = {
+        level: [_boost(some, level, sizes.outer, sizes)]
+        for level in LEVELS
+        if level != LEVELS[MEDIAN]
+    }
+    boosters[LEVELS[MEDIAN]] = []
+    by_lead: list[list[Any]] = [[] for _ in groups]
+    for bag in range(sizes.bags):
+        own = replace(sizes, seed=sizes.seed + bag)
+        part = _some(rows, everything, most, random) if bag else some
+        boosters[LEVELS[MEDIAN]].append(_boost(part, LEVELS[MEDIAN], sizes.median, own))
+        for group, bags in zip(groups, by_lead, strict=True):
+            count = sizes.by_lead_rows * len(group) * most // sizes.rows
+            part = _some(rows, np.flatnonzero(np.isin(lead, group)), count, random)
+            bags.append(_boost(part, LEVELS[MEDIAN], sizes.by_lead, own))
     net = fit_feature_net(some, None, replace(sizes.net, seed=sizes.seed), levels=LEVELS)
     return Mixture(groups, boosters, by_lead, net, shares)
 

@@ -8,10 +8,9 @@ without history before is a cold start, served by what the others taught. Scored
 stands above 5 degrees at the middle of the interval; errors are shares of the 99.9 % quantile of
 the plant's power before the test; figures are means over plants. A plant's box has forecast the
 last months before the test with models that had not seen them (their shares and the plain yardstick
-had), so its bias and intervals are not new; that of a plant without such months begins where the
-others' intervals would have held. Weather modes:
-``none`` (local sensors up to the issue) and ``nwp_unknown_issue`` (the recording's forecast, whose
-issue times are not in the files).
+had), so its intervals are not new; that of a plant without such months begins where the others'
+intervals would have held. Weather modes: ``none`` (local sensors up to the issue) and
+``nwp_unknown_issue`` (the recording's forecast, whose issue times are not in the files).
 """
 
 from __future__ import annotations
