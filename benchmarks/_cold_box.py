@@ -123,7 +123,10 @@ class Box:
         bias, offsets = LocalBias(), ConformalOffsets((before or speaker).initial_offsets)
         published = np.empty(raw.shape)
         swapped = before is not None and before is not speaker
-        for part in (~late, late) if swapped else (np.ones_like(late),):
+        for number, part in enumerate((~late, late) if swapped else (np.ones_like(late),)):
+            if number:  # the others speak from here on
+                bias.forecaster_changed()
+                offsets.forecaster_changed()
             corrected = correct_in_order(
                 issues[part], raw[part], actual[part], hour_angle[part],
                 step_ms=STEP_MS, leads=LEADS, limit=limit, state=bias,
@@ -132,8 +135,6 @@ class Box:
                 issues[part], corrected, actual[part], clear[part],
                 step_ms=STEP_MS, leads=LEADS, limit=limit, state=offsets,
             )  # fmt: skip
-            bias.forecaster_changed()
-            offsets.forecaster_changed()
         return Forecasts(
             issues[late],
             published[late],

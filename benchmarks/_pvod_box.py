@@ -55,7 +55,7 @@ class Box:
         """Other models speak from now on, which have seen months more than the last ones.
 
         The offsets stay, as over any new bundle. The bias begins anew, where a week's retraining
-        leaves half of it: kept, it cost up to 5 % from September to February on these plants.
+        leaves half of it: kept, it was worse on most stretches inside the training span.
         """
         self.bias = LocalBias()
         self.offsets.forecaster_changed()

@@ -20,7 +20,7 @@ from models.features.spec import KNOT_STEPS, KNOTS
 LEAD_EDGES = (0, 1, 4, 8, 16, 24, 48, 96, 144, HORIZON_STEPS)
 """Steps at which the buckets of the lead time begin and end: a quarter of an hour, then 1, 2, 4, 6,
 12, 24, 36 and 48 h. The first step is its own: what is seen now tells most of it, and an interval
-of 80 % that was learned over the whole hour held 83 % of its first quarter and 77 % of its last."""
+that was learned over the whole hour was too wide for its beginning and too narrow for its end."""
 LEAD_BUCKETS = tuple(pairwise(LEAD_EDGES))
 HOUR_BUCKETS = tuple(pairwise(edge for edge in LEAD_EDGES if edge % KNOT_STEPS == 0))
 """The same in whole hours: what scores are grouped by, those of hourly recordings too."""

@@ -20,8 +20,7 @@ An outcome is judged twice. By what would be said now (the lasting offset of now
 issue): this finds the quantile, but a quantile that drifts is always a little behind. And, with
 ``PUBLISHED_SHARE`` of the step, by what was published: this makes up for past misses, the integral
 part of the control. Alone it would repay a bad first week by intervals too wide for a month. Half
-of it kept the 80 % band of 6 to 48 h within a point on five plants from September to February (a
-quarter: up to two points narrow) at the same pinball loss.
+of it is what kept far bands honest on recorded plants (docs/adr/0022).
 """
 
 from __future__ import annotations
